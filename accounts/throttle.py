@@ -1,0 +1,48 @@
+"""Limits on routes that guess or farm accounts, by network address and by account (django-ratelimit)."""
+
+import ipaddress
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest
+from django_ratelimit.core import get_usage
+
+from .errors import TooManyAttempts
+
+
+def limit_attempts(request: HttpRequest, group: str, rate: str, *, account: str | None = None) -> None:
+    """Count this attempt for its address, and for `account` if given; raise once either is over `rate`."""
+    keys = [f"address:{client_address(request)}"] + ([f"account:{account}"] if account else [])
+    for key in keys:
+        count_attempt(request, group, rate, key=key)
+
+
+def count_attempt(request: HttpRequest, group: str, rate: str, *, key: str, increment: bool = True) -> None:
+    """Raise `TooManyAttempts` when `key` has used up `rate` ("10/h"); with `increment` this one counts."""
+    usage = get_usage(request, group=group, key=lambda _group, _request: key, rate=rate, increment=increment)
+    if usage is None:
+        return
+    spent = usage["count"] + (0 if increment else 1)
+    if usage["should_limit"] or spent > usage["limit"]:
+        raise TooManyAttempts(usage["time_left"])
+
+
+def client_address(request: HttpRequest) -> str:
+    """The address that counts: the nearest one that is not a trusted proxy. IPv6 by its /64, which is one line."""
+    hops = [request.META.get("REMOTE_ADDR", "")]
+    hops += reversed([hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()])
+    for hop in hops:
+        try:
+            address = ipaddress.ip_address(hop)
+        except ValueError:
+            return "unknown"
+        if not any(address in network for network in _trusted(settings.TRUSTED_PROXIES)):
+            break
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+@cache
+def _trusted(proxies: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(proxy, strict=False) for proxy in proxies)

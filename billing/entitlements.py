@@ -1,0 +1,70 @@
+"""What a tier allows, and which tier somebody is on this minute."""
+
+import time
+from dataclasses import dataclass
+
+from accounts.errors import AccountsAway
+from accounts.fresh import Fresh, StoreAway
+
+from .models import FREE, Tier, UserTier
+from .money import nano_ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """The limits of one tier. Money is in nano-dollars; `user_daily_budget` None is no limit of its own."""
+
+    tier: str
+    rank: int
+    messages_per_day: int
+    requests_per_minute: int
+    groq_percent: int
+    user_daily_budget: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    held: Entitlement
+    ends_at: float | None
+    otherwise: Entitlement
+
+
+def entitlements_for(user_id: int) -> Entitlement:
+    """The tier in force now: a subscription that ended a second ago, however fresh the memory of it, is `free`."""
+    try:
+        standing = _standings.get(user_id)
+    except StoreAway as error:
+        raise AccountsAway from error
+    if standing.ends_at is not None and standing.ends_at <= time.time():
+        return standing.otherwise
+    return standing.held
+
+
+def _load(user_id: int) -> _Standing:
+    tiers = {tier.name: _entitlement(tier) for tier in Tier.objects.all()}
+    if FREE not in tiers:
+        raise LookupError("the table of tiers has no row `free`: run `manage.py load_tiers`")
+    row = UserTier.objects.filter(user_id=user_id).first()
+    if row is None:
+        return _Standing(tiers[FREE], None, tiers[FREE])
+    ends_at = row.expires_at.timestamp() if row.expires_at else None
+    return _Standing(tiers[row.tier_id], ends_at, tiers[FREE])
+
+
+def _entitlement(tier: Tier) -> Entitlement:
+    budget = tier.user_daily_budget_usd
+    return Entitlement(
+        tier=tier.name,
+        rank=tier.rank,
+        messages_per_day=tier.messages_per_day,
+        requests_per_minute=tier.requests_per_minute,
+        groq_percent=tier.groq_percent,
+        user_daily_budget=None if budget is None else nano_ceiling(budget),
+    )
+
+
+_standings: Fresh[int, _Standing] = Fresh(_load)
+
+
+def forget_standings() -> None:
+    _standings.clear()

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class IaFactoryConfig(AppConfig):
+    name = "iafactory"
+
+    def ready(self) -> None:
+        from . import checks, openapi  # noqa: F401 (both register themselves)

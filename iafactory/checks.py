@@ -1,0 +1,43 @@
+"""Wrong settings, told at start by `manage.py check`: what is wrong, and what to do about it."""
+
+import stat
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register()
+def secrets_are_set(**kwargs: Any) -> list[CheckMessage]:
+    if settings.DEVELOPMENT:
+        return []
+    return [
+        Error(f"{name} is not set.", hint=f"Set {name} to 50 random characters or more.", id=f"iafactory.E00{number}")
+        for number, name in enumerate(("API_SECRET_KEY", "API_KEY_PEPPER"), 1)
+        if getattr(settings, name) == f"missing-{name}" or len(getattr(settings, name)) < 32
+    ]
+
+
+@register()
+def servers_are_configured(**kwargs: Any) -> list[CheckMessage]:
+    hint = "Start `make run`, or set it to the address of a server of your own."
+    return [
+        (Error if settings.PRODUCTION else Warning)(f"{name} is not set.", hint=hint, id=f"iafactory.E01{number}")
+        for number, name in enumerate(("POSTGRES_URL", "REDIS_URL"), 1)
+        if not getattr(settings, name)
+    ]
+
+
+@register()
+def env_file_is_private(**kwargs: Any) -> list[CheckMessage]:
+    path = settings.ENV_FILE
+    if not path.exists() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return []
+    return [Warning(f"{path.name} can be read by others.", hint=f"chmod 600 {path.name}", id="iafactory.W001")]
+
+
+@register()
+def clock_is_not_shifted(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.CLOCK_SHIFT_SECONDS or settings.DEVELOPMENT:
+        return []
+    return [Error("CLOCK_SHIFT_SECONDS is for tests.", hint="Unset it.", id="iafactory.E020")]

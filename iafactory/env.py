@@ -1,0 +1,89 @@
+"""Typed readers of the environment.
+
+The process environment wins over `.env.local`. Values are stripped, and an empty value is the same as none, so that
+`NAME=` in a template never counts as a setting.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import dotenv_values
+
+
+def read_environment(env_file: Path) -> dict[str, str]:
+    """The merged environment: what the process was given, over what `env_file` says."""
+    merged: dict[str, str] = {}
+    for source in (read_env_file(env_file), os.environ):
+        merged.update({name: value.strip() for name, value in source.items() if value and value.strip()})
+    return merged
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    # interpolate=False: a `$` in a password is a `$`.
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+
+
+class Env:
+    """Readers over one mapping; each names the variable in its error, never the value (it may be a secret)."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.values.get(name, default)
+
+    def choice(self, name: str, *allowed: str) -> str:
+        """One of `allowed`; the first is the default."""
+        value = self.text(name, allowed[0]).lower()
+        if value not in allowed:
+            raise ImproperlyConfigured(f"{name} must be one of: {', '.join(allowed)}.")
+        return value
+
+    def integer(self, name: str, default: int) -> int:
+        try:
+            return int(self.text(name, str(default)))
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} must be a whole number.") from None
+
+    def amount(self, name: str, default: str) -> Decimal:
+        """A finite, non-negative decimal: money or a rate of exchange."""
+        try:
+            value = Decimal(self.text(name, default))
+        except InvalidOperation:
+            raise ImproperlyConfigured(f"{name} must be a decimal number.") from None
+        if not value.is_finite() or value < 0:
+            raise ImproperlyConfigured(f"{name} must be zero or more.")
+        return value
+
+    def listing(self, name: str) -> tuple[str, ...]:
+        """Comma-separated values, blanks dropped."""
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self.text(name, "yes" if default else "no").lower()
+        if value not in {"1", "0", "true", "false", "yes", "no", "on", "off"}:
+            raise ImproperlyConfigured(f"{name} must be yes or no.")
+        return value in {"1", "true", "yes", "on"}
+
+
+def generated_secret(name: str, folder: Path) -> str:
+    """A secret of this checkout, made once in `folder/secrets` and kept there (development only)."""
+    folder = folder / "secrets"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / name.lower()
+    draft = folder / f".{name.lower()}.{os.getpid()}"
+    if not path.exists():
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            # Two processes may start at once: link() lets exactly one value win and fails for the other.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text()

@@ -1,0 +1,175 @@
+"""One table from exception to status, code and sentence; the body is the contract's error body.
+
+The apps raise what happened; what a caller reads of it is decided here. The sentences are in the caller's language.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django_redis.exceptions import ConnectionInterrupted
+from redis.exceptions import RedisError
+from rest_framework import exceptions as drf
+
+
+from accounts import errors as accounts
+from llmrouter import errors as llmrouter
+from llmrouter.replies import json_reply, tell_limits
+from usage import errors as usage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What a caller reads; the sentence may name the exception's attributes."""
+
+    status: int
+    code: str
+    message: str | Promise
+
+
+AWAY = Error(503, "unavailable", _("The service cannot answer right now. Try again in a moment."))
+NOT_FOUND = Error(404, "not_found", _("There is nothing here. The API is described at /api/docs."))
+UNEXPECTED = Error(500, "server_error", _("Something went wrong on our side. We have logged it under this request's id."))
+
+ERRORS: dict[type[BaseException], Error] = {
+    accounts.Unauthenticated: Error(
+        401, "not_authenticated", _("Send your token or API key: Authorization: Bearer …")
+    ),
+    accounts.BadCredentials: Error(401, "invalid_credentials", _("These credentials are not valid.")),
+    accounts.ExpiredToken: Error(401, "token_expired", _("This token has expired. Log in again, or refresh it.")),
+    accounts.AddressTaken: Error(400, "email_taken", _("There is an account with this e-mail address already.")),
+    accounts.TooManyKeys: Error(400, "too_many_keys", _("You have %(limit)s keys already. Revoke one first.")),
+    accounts.TooManyAttempts: Error(429, "rate_limited", _("Too many attempts. Try again in %(retry_after)s seconds.")),
+    accounts.AccountsAway: AWAY,
+    usage.Banned: Error(403, "banned", _("This account is suspended for now. Write to us if you think it is a mistake.")),
+    usage.RateLimited: Error(
+        429, "rate_limited", _("Rate limit: your tier allows %(per_minute)s requests per minute.")
+    ),
+    usage.QuotaExceeded: Error(
+        429, "quota_exceeded", _("You have used your %(per_day)s messages of today. The count restarts at midnight.")
+    ),
+    usage.BudgetExceeded: Error(
+        429, "budget_exceeded", _("Today's budget is used up and no free model is available. Try again after midnight.")
+    ),
+    usage.Recovering: Error(503, "recovering", _("The service is restarting its counters. Try again in a moment.")),
+    usage.NotNow: AWAY,
+    llmrouter.InvalidChat: Error(400, "invalid_request", _("The request is not valid: %(why)s")),
+    llmrouter.UnknownModel: Error(
+        404, "model_not_found", _("There is no model “%(model)s”. GET /api/v2/models lists those that there are.")
+    ),
+    llmrouter.PromptTooLong: Error(
+        400, "prompt_too_long", _("The prompt is longer than the model “%(model)s” can read.")
+    ),
+    llmrouter.Declined: Error(400, "request_declined", _("The model's provider declined this request.")),
+    llmrouter.EveryProviderFailed: Error(
+        502, "providers_failed", _("No provider could answer. The message is not charged and not counted.")
+    ),
+    RequestDataTooBig: Error(400, "body_too_large", _("The request's body is too large.")),
+    UnreadablePostError: Error(400, "invalid_request", _("The request's body ended before it was whole.")),
+    Http404: NOT_FOUND,
+    drf.NotFound: NOT_FOUND,
+    PermissionDenied: Error(403, "forbidden", _("You may not do this.")),
+    drf.PermissionDenied: Error(403, "forbidden", _("You may not do this.")),
+    drf.NotAuthenticated: Error(401, "not_authenticated", _("Send your token or API key: Authorization: Bearer …")),
+    drf.ParseError: Error(400, "malformed_json", _("The body is not valid JSON.")),
+    drf.UnsupportedMediaType: Error(415, "unsupported_media_type", _("Send JSON: Content-Type: application/json.")),
+    drf.MethodNotAllowed: Error(405, "method_not_allowed", _("This address does not answer to this method.")),
+    drf.ValidationError: Error(400, "invalid_request", _("The request is not valid; see the details.")),
+    OperationalError: AWAY,
+    InterfaceError: AWAY,
+    ConnectionInterrupted: AWAY,
+    RedisError: AWAY,
+}
+
+
+def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
+    """The answer for whatever was raised; the unexpected is logged with its traceback."""
+    known = find(error)
+    if known is UNEXPECTED:
+        logger.error("Error: unexpected", exc_info=error)
+    body: dict[str, Any] = {"code": code_of(error, known), "message": sentence(request, known, error)}
+    if details := details_of(error):
+        body["details"] = details
+    response = json_reply({"error": body}, known.status)
+    if retry_after := retry_after_of(error, known):
+        response.headers["Retry-After"] = str(retry_after)
+    if (limits := getattr(error, "limits", None)) is not None:
+        tell_limits(response, limits)
+    return response
+
+
+def answer_for_drf(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """Django REST framework's exception handler."""
+    response = answer(context["request"]._request, error)
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def find(error: BaseException) -> Error:
+    for kind in type(error).__mro__:
+        if kind in ERRORS:
+            return ERRORS[kind]
+    return UNEXPECTED
+
+
+def sentence(request: HttpRequest, known: Error, error: BaseException) -> str:
+    facts = {name: value for name, value in _attributes(error).items() if not name.startswith("_")}
+    with translation.override(translation.get_language_from_request(request)):
+        text = str(known.message)
+        return text % facts if "%(" in text else text
+
+
+def code_of(error: BaseException, known: Error) -> str:
+    # A password that is too weak has a code of its own among the errors of a form.
+    if isinstance(error, drf.ValidationError) and "weak_password" in str(error.get_codes()):
+        return "weak_password"
+    return known.code
+
+
+def details_of(error: BaseException) -> Any:
+    if isinstance(error, drf.ValidationError):
+        return error.detail
+    if isinstance(error, usage.RateLimited | usage.QuotaExceeded) and error.limits is not None:
+        limits = error.limits
+        return {"limit": limits.per_day if isinstance(error, usage.QuotaExceeded) else limits.per_minute}
+    if isinstance(error, llmrouter.InvalidChat) and error.field:
+        return {"field": error.field}
+    return None
+
+
+def retry_after_of(error: BaseException, known: Error) -> int | None:
+    """Whole seconds, rounded up."""
+    match error:
+        case accounts.TooManyAttempts():
+            return error.retry_after
+        case usage.RateLimited(limits=limits) if limits is not None:
+            return max(1, math.ceil(limits.rate_reset))
+        case usage.Refused(limits=limits) if limits is not None:
+            return max(1, math.ceil(limits.until_midnight))
+    return 1 if known.status == 503 else None
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return answer(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    # The traceback is logged by Django.
+    return json_reply({"error": {"code": UNEXPECTED.code, "message": sentence(request, UNEXPECTED, Exception())}}, 500)
+
+
+def _attributes(error: BaseException) -> dict[str, Any]:
+    facts: dict[str, Any] = dict(getattr(error, "__dict__", {}))
+    if (limits := facts.get("limits")) is not None:
+        facts |= {"per_minute": limits.per_minute, "per_day": limits.per_day}
+    return facts

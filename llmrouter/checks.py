@@ -1,0 +1,13 @@
+from typing import Any
+
+from django.core.checks import CheckMessage, Warning, register
+
+from .providers.registry import connection
+
+
+@register()
+def groq_is_configured(**kwargs: Any) -> list[CheckMessage]:
+    if connection("groq"):
+        return []
+    hint = "Make a key at https://console.groq.com/keys. Until then the free route is the model of last resort."
+    return [Warning("GROQ_API_KEY not configured", hint=hint, id="llmrouter.W001")]

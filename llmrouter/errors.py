@@ -1,0 +1,110 @@
+"""What can go wrong between a chat and its answer.
+
+    RouterError
+    ├── CallerFault               mended by whoever sent it
+    │   ├── InvalidChat           not JSON, a wrong type, nothing to answer
+    │   ├── UnknownModel
+    │   ├── PromptTooLong
+    │   └── Declined              a provider found fault with the request, or with what it says
+    ├── TryAnotherRoute           a provider's failure is not the user's
+    │   ├── Unsent                known never to have reached the provider: no connection
+    │   ├── ProviderRefused       an error status or an error body: nothing was billed
+    │   │   ├── KeyTrouble        another key of the same provider may do
+    │   │   │   ├── KeyRefused    not accepted, blocked, leaked
+    │   │   │   ├── OutOfCredit   paid up no longer
+    │   │   │   └── KeyBusy       its rate limit
+    │   │   ├── Overloaded        5xx: the provider may do better later
+    │   │   └── ModelGone         retired, or not for this account
+    │   └── Unclear               time-out, cut, unreadable: it may have been billed
+    └── EveryProviderFailed
+"""
+
+
+class RouterError(Exception):
+    pass
+
+
+class CallerFault(RouterError):
+    """`code` is what the usage log says of it, where a provider was asked."""
+
+    code = "invalid_request"
+
+
+class InvalidChat(CallerFault):
+    """`why` is a sentence for the caller; `field` is what it is about."""
+
+    def __init__(self, why: str, field: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.field = field
+
+
+class UnknownModel(CallerFault):
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+
+class PromptTooLong(CallerFault):
+    code = "prompt_too_long"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+
+class Declined(CallerFault):
+    """Of the provider's answer only the status is kept: its text may echo the prompt."""
+
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code, status)
+        self.code = f"{code} ({status})"
+
+
+class TryAnotherRoute(RouterError):
+    """`code` is what the usage log says of it: ours, and the status. `retry_after` is in seconds."""
+
+    def __init__(self, code: str, status: int | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(code, status)
+        self.code = f"{code} ({status})" if status else code
+        self.retry_after = retry_after
+
+
+class Unsent(TryAnotherRoute):
+    pass
+
+
+class ProviderRefused(TryAnotherRoute):
+    pass
+
+
+class KeyTrouble(ProviderRefused):
+    pass
+
+
+class KeyRefused(KeyTrouble):
+    pass
+
+
+class OutOfCredit(KeyTrouble):
+    pass
+
+
+class KeyBusy(KeyTrouble):
+    pass
+
+
+class Overloaded(ProviderRefused):
+    pass
+
+
+class ModelGone(ProviderRefused):
+    pass
+
+
+class Unclear(TryAnotherRoute):
+    pass
+
+
+class EveryProviderFailed(RouterError):
+    pass

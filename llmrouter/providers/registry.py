@@ -1,0 +1,113 @@
+"""The providers as data: `registry.toml`, and this installation's keys and addresses for each."""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from django.conf import settings
+
+SOURCE = Path(__file__).with_name("registry.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """A call that costs nothing and tells whether a key is accepted; `url` is for one that lies elsewhere."""
+
+    path: str = ""
+    url: str = ""
+    method: Literal["GET", "POST"] = "GET"
+    body: Mapping[str, Any] | None = None
+    auth: Literal["bearer", "x-api-key"] = "bearer"
+    accepted: tuple[int, ...] = (200,)
+    refused: tuple[int, ...] = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    name: str
+    base_url: str
+    console: str
+    check: KeyCheck
+    usage: Literal["asked", "always", "never-ask"]
+    key_shape: str = ""
+    prices: str = ""
+    dialect: Literal["openai", "demo"] = "openai"
+    keyless: bool = False
+    free: bool = False
+    cap_field: str = "max_tokens"
+    drops: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    abort_stops_billing: bool = False
+    tells_cost: bool = False
+    takes_max_price: bool = False
+
+    @property
+    def variable(self) -> str:
+        return f"{self.name.upper()}_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a provider. `subject` names it to the breakers and to staff without giving it away."""
+
+    subject: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A provider as this installation is configured for it."""
+
+    provider: Provider
+    base_url: str
+    keys: tuple[Key, ...]
+    free: bool
+
+
+def load(source: Path = SOURCE) -> dict[str, Provider]:
+    return {name: _provider(name, entry) for name, entry in tomllib.loads(source.read_text()).items()}
+
+
+def _provider(name: str, entry: dict[str, Any]) -> Provider:
+    check = dict(entry.pop("check", {}))
+    check |= {field: tuple(check[field]) for field in ("accepted", "refused") if field in check}
+    entry["drops"] = frozenset(entry.get("drops", ()))
+    return Provider(name=name, check=KeyCheck(**check), **entry)
+
+
+PROVIDERS = load()
+
+
+def connection(name: str) -> Connection | None:
+    """How to reach a provider; None when it is not configured."""
+    return _connections().get(name)
+
+
+@cache
+def _connections() -> dict[str, Connection]:
+    found = {}
+    for provider in PROVIDERS.values():
+        texts = [part.strip() for part in settings.ENVIRONMENT.get(provider.variable, "").split(",") if part.strip()]
+        address = settings.ENVIRONMENT.get(f"{provider.name.upper()}_BASE_URL", "")
+        configured = address or provider.name == "demo" if provider.keyless else bool(texts)
+        if configured:
+            keys = tuple(Key(f"{provider.name}#{_mark(text)}", text) for text in texts) or (Key(provider.name, ""),)
+            free = provider.free or (provider.name == "groq" and settings.GROQ_BILLING == "free")
+            found[provider.name] = Connection(provider, (address or provider.base_url).rstrip("/"), keys, free)
+    # The demo answers in development, and only while nobody real can.
+    if settings.PRODUCTION or len(found) > 1:
+        found.pop("demo", None)
+    return found
+
+
+def forget_connections() -> None:
+    _connections.cache_clear()
+
+
+def _mark(key: str) -> str:
+    """Eight hex digits that tell keys apart and cannot be turned back."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]

@@ -1,0 +1,69 @@
+"""One call to one route: the dialect is asked, and the breakers hear how it went. Knows nothing of money."""
+
+from usage import health
+
+from .catalogue import Route
+from .errors import (
+    KeyBusy,
+    KeyRefused,
+    ModelGone,
+    OutOfCredit,
+    Overloaded,
+    TryAnotherRoute,
+    Unclear,
+    Unsent,
+)
+from .providers import demo, openai
+from .providers.base import Dialect
+from .providers.registry import Key
+from .types import Chat, Reply, Upstream
+
+DIALECTS: dict[str, Dialect] = {"openai": openai, "demo": demo}
+
+
+def send(route: Route, key: Key, chat: Chat, max_tokens: int) -> Reply:
+    """A whole answer. Raises `TryAnotherRoute` or `CallerFault`."""
+    dialect = DIALECTS[route.connection.provider.dialect]
+    try:
+        reply = dialect.complete(route.connection, key, upstream(route, chat, max_tokens))
+    except TryAnotherRoute as error:
+        blame(route, key, error)
+        raise
+    praise(route, key)
+    return reply
+
+
+def upstream(route: Route, chat: Chat, max_tokens: int) -> Upstream:
+    return Upstream(
+        model=route.upstream,
+        messages=chat.messages,
+        max_tokens=max_tokens,
+        parameters=chat.parameters,
+        max_price=_max_price(route),
+    )
+
+
+def blame(route: Route, key: Key, error: TryAnotherRoute) -> None:
+    """What a failure says something about: the key, the model, or the whole provider."""
+    match error:
+        case KeyRefused() | OutOfCredit():
+            health.failed(key.subject, error.code, at_once=True)
+        case KeyBusy():
+            health.failed(key.subject, error.code, at_once=error.retry_after is not None, retry_after=error.retry_after)
+        case ModelGone():
+            health.failed(route.subject, error.code, at_once=True)
+        case Overloaded() | Unclear() | Unsent():
+            health.failed(route.provider, error.code, retry_after=error.retry_after)
+
+
+def praise(route: Route, key: Key) -> None:
+    for subject in (route.provider, route.subject, key.subject):
+        health.succeeded(subject)
+
+
+def _max_price(route: Route) -> tuple[float, float] | None:
+    """Dollars per million tokens. An endpoint within these is within the hold, which was reckoned at these and the
+    prices that follow from them (cache, long context). Floats: a bound in a provider's JSON, not an account."""
+    if route.free or route.prices is None:
+        return None
+    return route.prices.input / 1e9, route.prices.output / 1e9

@@ -1,0 +1,91 @@
+"""Which routes a call may take, in order: the asked model's own, the stand-in's, the last resort's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from billing.entitlements import Entitlement
+from usage import health
+
+from .catalogue import Catalogue, Model, Route
+from .errors import InvalidChat, PromptTooLong
+from .providers.registry import Key
+from .types import Chat
+
+# No language packs more bytes into a token than this (Arabic comes to 6): with it an estimate is low for certain, and
+# a prompt it finds too long is too long.
+MOST_BYTES_PER_TOKEN = 8
+KEYS_TO_TRY = 3
+
+_turn = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The routes in order. The first `own` are the asked model's own; the cheap lane begins at `cheap_from`, the model
+    of last resort at `last_from`. `locked`: the tier may not have the model."""
+
+    routes: Sequence[Route]
+    own: int
+    cheap_from: int
+    last_from: int
+    eligible: bool
+    locked: bool
+
+
+def plan(model: Model, chat: Chat, entitlement: Entitlement, catalogue: Catalogue) -> Plan:
+    """Raises `PromptTooLong` when not even the asked model could read it."""
+    if estimated_tokens(chat) > model.context_window:
+        raise PromptTooLong(model.name)
+    locked = entitlement.rank < model.min_rank
+    own = () if locked else model.routes
+    if chat.images and not any(route.image_tokens for route in model.routes):
+        raise InvalidChat(f"the model {model.name} takes no images", "messages")
+    good = able([route for route in own if route.good], chat)
+    cheap = able([route for route in own if not route.good], chat)
+    stand_in = able(catalogue.stand_in.routes if catalogue.stand_in else (), chat, besides=cheap)
+    last = able(catalogue.last_resort.routes if catalogue.last_resort else (), chat, besides=[*cheap, *stand_in])
+    return Plan(
+        routes=[*good, *cheap, *stand_in, *last],
+        own=len(good) + len(cheap),
+        cheap_from=len(good),
+        last_from=len(good) + len(cheap) + len(stand_in),
+        eligible=model.good and not locked,
+        locked=locked,
+    )
+
+
+def able(routes: Sequence[Route], chat: Chat, besides: Sequence[Route] = ()) -> list[Route]:
+    """Those of the routes that can serve the chat now, and that are not there already."""
+    there = {route.subject for route in besides}
+    return [route for route in routes if route.subject not in there and can_serve(route, chat)]
+
+
+def can_serve(route: Route, chat: Chat) -> bool:
+    """It can read the chat, and nothing about it is left alone right now."""
+    if chat.images and not route.image_tokens:
+        return False
+    if estimated_tokens(chat) > route.context_window:
+        return False
+    return not (health.resting(route.provider) or health.resting(route.subject)) and any(
+        not health.resting(key.subject) for key in route.connection.keys
+    )
+
+
+def keys_to_try(route: Route) -> Iterator[Key]:
+    """The provider's usable keys, the load spread over them. A subject whose rest is over is claimed for one try."""
+    if not (health.claim(route.provider) and health.claim(route.subject)):
+        return
+    keys = route.connection.keys
+    first = next(_turn)
+    tried = 0
+    for step in range(len(keys)):
+        key = keys[(first + step) % len(keys)]
+        if tried < KEYS_TO_TRY and health.claim(key.subject):
+            tried += 1
+            yield key
+
+
+def estimated_tokens(chat: Chat) -> int:
+    """Low, for certain."""
+    return chat.input_bytes // MOST_BYTES_PER_TOKEN

@@ -1,0 +1,107 @@
+"""JSON -> `Chat`: the shape of it, and nothing of rights, money or state. By hand, because it is the chat's path."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from .errors import InvalidChat
+from .types import Chat, Message
+
+DEFAULT_MODEL = "gpt-4o"
+DEFAULT_MAX_TOKENS = 2000
+DEFAULT_TEMPERATURE = 0.7
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidChat(f"the body is not JSON (line {error.lineno}, column {error.colno})") from error
+    if not isinstance(parsed, dict):
+        raise InvalidChat("the body must be a JSON object")
+    return parsed
+
+
+def parse_v2(body: bytes) -> Chat:
+    """The body of `POST /api/v2/chat`."""
+    given = parse_object(body)
+    refuse_many(given)
+    messages = v2_messages(given)
+    parameters = {"temperature": number(given, "temperature", 0, 2, default=DEFAULT_TEMPERATURE)}
+    return Chat(
+        model=text(given, "model", default=DEFAULT_MODEL),
+        messages=messages,
+        max_tokens=whole(given, "max_tokens", default=DEFAULT_MAX_TOKENS),
+        parameters=parameters,
+        input_bytes=len(orjson.dumps(messages)),
+        stream=flag(given, "stream"),
+    )
+
+
+def v2_messages(given: Mapping[str, Any]) -> list[Message]:
+    """`prompt`, or `messages`; one of the two."""
+    prompt, messages = given.get("prompt"), given.get("messages")
+    if (prompt is None) == (messages is None):
+        raise InvalidChat("send either prompt or messages", "prompt")
+    if messages is not None:
+        return plain_messages(messages)
+    if not isinstance(prompt, str):
+        raise InvalidChat("prompt must be text", "prompt")
+    if not prompt.strip():
+        raise InvalidChat("prompt is empty", "prompt")
+    return [{"role": "user", "content": prompt}]
+
+
+def plain_messages(messages: Any) -> list[Message]:
+    if not isinstance(messages, list) or not messages:
+        raise InvalidChat("messages must be a list that is not empty", "messages")
+    return [plain_message(message, f"messages[{place}]") for place, message in enumerate(messages)]
+
+
+def plain_message(message: Any, where: str) -> Message:
+    if not isinstance(message, dict) or message.get("role") not in ROLES[:4]:
+        raise InvalidChat(f"{where}.role must be one of: {', '.join(ROLES[:4])}", f"{where}.role")
+    content = message.get("content")
+    if not isinstance(content, str) or not content.strip():
+        raise InvalidChat(f"{where}.content must be text that is not empty", f"{where}.content")
+    role = "system" if message["role"] == "developer" else message["role"]
+    return {"role": role, "content": content}
+
+
+def refuse_many(given: Mapping[str, Any]) -> None:
+    if given.get("n") not in (None, 1):
+        raise InvalidChat("n must be 1", "n")
+
+
+def text(given: Mapping[str, Any], name: str, *, default: str) -> str:
+    value = given.get(name, default)
+    if not isinstance(value, str) or not 0 < len(value) <= 128:
+        raise InvalidChat(f"{name} must be a text of 1 to 128 characters", name)
+    return value
+
+
+def whole(given: Mapping[str, Any], name: str, *, default: int) -> int:
+    value = given.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidChat(f"{name} must be a whole number from 1", name)
+    return value
+
+
+def number(given: Mapping[str, Any], name: str, least: float, most: float, *, default: float) -> float:
+    value = given.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise InvalidChat(f"{name} must be a number from {least} to {most}", name)
+    return value
+
+
+def flag(given: Mapping[str, Any], name: str) -> bool:
+    value = given.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidChat(f"{name} must be true or false", name)
+    return bool(value)

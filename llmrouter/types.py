@@ -1,0 +1,66 @@
+"""What travels between the layers of a chat: asked by the caller, answered by a provider."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# A message in the OpenAI dialect, as it came and as it goes upstream.
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat as asked for: checked, and free of every field that is not on the allow-list."""
+
+    model: str
+    messages: Sequence[Message]
+    # The caller's cap on the output, or None for the model's default.
+    max_tokens: int | None
+    # What else goes upstream, under the names of the OpenAI dialect.
+    parameters: Mapping[str, Any]
+    # UTF-8 bytes of the upstream JSON of messages, tools and response format, images not included.
+    input_bytes: int
+    images: int = 0
+    stream: bool = False
+    stream_usage: bool = False
+
+    @property
+    def has_tools(self) -> bool:
+        return "tools" in self.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """As a provider counted them. `cached` and `cache_written` are parts of `input`; reasoning is part of `output`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. `cost` is what the provider says it billed, in nano-dollars, where it says so."""
+
+    message: Mapping[str, Any]
+    finish_reason: str
+    tokens: Tokens | None
+    cost: int | None = None
+
+    @property
+    def text(self) -> str:
+        content = self.message.get("content")
+        return content if isinstance(content, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A call as the provider gets it."""
+
+    model: str
+    messages: Sequence[Message]
+    max_tokens: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    # Dollars per million tokens of input and output that the provider may not charge above, where it takes that.
+    max_price: tuple[float, float] | None = None

@@ -1,0 +1,158 @@
+"""What you used: one row per attempt that reached a provider, and what keeps the ledger whole."""
+
+from datetime import datetime
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+
+
+class RandomUUID(models.Func):
+    """PostgreSQL's own generator (since 13): no extension to install."""
+
+    function = "gen_random_uuid"
+    output_field = models.UUIDField()
+
+
+class UsageLog(models.Model):
+    """An attempt that reached a provider. History outlives people and catalogues: no foreign keys, names instead."""
+
+    request_id = models.UUIDField(_("request"), db_default=RandomUUID())
+    attempt = models.PositiveSmallIntegerField(_("attempt"), db_default=1)
+    user_id = models.BigIntegerField(_("user id"))
+    tier = models.CharField(_("tier"), max_length=32, db_default="")
+    provider = models.CharField(_("provider"), max_length=32)
+    model = models.CharField(_("model"), max_length=128)
+    requested_model = models.CharField(_("requested model"), max_length=128, db_default="")
+    tokens_input = models.PositiveIntegerField(_("input tokens"), db_default=0)
+    tokens_output = models.PositiveIntegerField(_("output tokens"), db_default=0)
+    cost_usd = models.DecimalField(_("cost (USD)"), max_digits=18, decimal_places=9, db_default=0)
+    list_cost_usd = models.DecimalField(_("list price (USD)"), max_digits=18, decimal_places=9, db_default=0)
+    latency_ms = models.PositiveIntegerField(_("latency (ms)"), db_default=0)
+    endpoint = models.CharField(_("endpoint"), max_length=64, db_default="")
+    streamed = models.BooleanField(_("streamed"), db_default=False)
+    finish_reason = models.CharField(_("finish reason"), max_length=32, db_default="")
+    error_flag = models.BooleanField(_("failed"), db_default=False)
+    error_message = models.CharField(_("error"), max_length=200, db_default="")
+    estimated = models.BooleanField(
+        _("estimated"), db_default=False, help_text=_("The provider did not tell; the cost is an upper bound.")
+    )
+    counted = models.BooleanField(
+        _("counted"), db_default=True, help_text=_("This attempt's message counts in the daily quota.")
+    )
+    fallback_level = models.PositiveSmallIntegerField(_("fallback level"), db_default=0)
+    budget_fallback = models.BooleanField(_("budget fallback"), db_default=False)
+    client_request_id = models.CharField(_("client's request id"), max_length=128, db_default="")
+    api_key_id = models.BigIntegerField(_("API key id"), null=True)
+    created_at = models.DateTimeField(_("admitted"), db_default=Now())
+
+    class Meta:
+        db_table = "llm_usage_logs"
+        verbose_name = _("usage row")
+        verbose_name_plural = _("usage log")
+        constraints: ClassVar = [
+            # The drainer may write a batch again after a crash: a row is there once.
+            models.UniqueConstraint(fields=["request_id", "attempt"], name="llm_usage_logs_attempt_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["user_id", "-created_at"], name="llm_usage_logs_user_time"),
+            models.Index(fields=["-created_at"], name="llm_usage_logs_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id}/{self.attempt}"
+
+
+class LedgerState(models.Model):
+    """One row: how far the table has the stream, and which Redis data set is trusted."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY, db_default=ONLY)
+    last_stream_id = models.CharField(max_length=48, default="0-0", db_default="0-0")
+    dataset = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = "usage_ledger_state"
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="usage_ledger_state_one_row")]
+
+
+class GatewayProcess(models.Model):
+    """A process that may hold money. It goes when the process ends, or when what it left has been settled."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.CharField(max_length=128)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "usage_gateway_processes"
+
+
+class DeadLetter(models.Model):
+    """A row that could not be written to the table; kept whole for a person to look at."""
+
+    stream_id = models.CharField(_("stream id"), max_length=48, unique=True)
+    payload = models.TextField(_("payload"))
+    error = models.TextField(_("error"))
+    created_at = models.DateTimeField(_("kept"), db_default=Now())
+
+    class Meta:
+        db_table = "usage_dead_letters"
+        verbose_name = _("dead letter")
+        verbose_name_plural = _("dead letters")
+
+    def __str__(self) -> str:
+        return self.stream_id
+
+
+class BudgetReset(models.Model):
+    """Who began a day's counter again, and what the ledger said at that instant: a rebuild starts from there."""
+
+    day = models.DateField(_("day"), db_index=True)
+    at = models.DateTimeField(_("at"), db_default=Now())
+    by = models.CharField(_("by"), max_length=150)
+    before_usd = models.DecimalField(_("before (USD)"), max_digits=18, decimal_places=9, null=True)
+    ledger_usd = models.DecimalField(_("ledger (USD)"), max_digits=18, decimal_places=9)
+
+    class Meta:
+        db_table = "usage_budget_resets"
+        verbose_name = _("budget reset")
+        verbose_name_plural = _("budget resets")
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.by}"
+
+
+class SoftBanQuerySet(models.QuerySet["SoftBan"]):
+    def in_force(self, at: datetime) -> Self:
+        return self.filter(lifted_at=None, until__gt=at)
+
+
+class SoftBan(models.Model):
+    """A user who may not chat for a while. The truth; Redis holds a copy that bites at once."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="soft_bans", verbose_name=_("user"))
+    reason = models.CharField(_("reason"), max_length=200)
+    banned_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
+    created_at = models.DateTimeField(_("from"), db_default=Now())
+    until = models.DateTimeField(_("until"))
+    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
+    lifted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("lifted by"))
+
+    objects: ClassVar = SoftBanQuerySet.as_manager()
+
+    class Meta:
+        db_table = "soft_bans"
+        verbose_name = _("soft ban")
+        verbose_name_plural = _("soft bans")
+        constraints: ClassVar = [
+            # Two members of staff ban the same user at once: one ban.
+            models.UniqueConstraint(fields=["user"], condition=models.Q(lifted_at=None), name="soft_bans_one_unlifted")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.reason}"

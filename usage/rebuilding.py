@@ -1,0 +1,214 @@
+"""The counters built anew from the ledger: what Redis kept of the stream and the holds, and the table.
+
+Only the leader of a recovery calls this, while every script of everyone else is refused; dying half-way leaves that
+state, and the next leader begins again.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from billing.money import dollars, nano_nearest
+
+from .clock import SECOND, day_of, moment
+from .ids import following, is_after
+from .ledger import STREAM, AttemptKey, Entry, attempts_in_table, day_bounds, pending, superseded
+from .models import BudgetReset, SoftBan
+from .redis import reaching_redis
+
+KEPT_SECONDS = 3 * 86400
+MINUTE = 60 * SECOND
+CHUNK = 1000
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Day:
+    """The counters of one day, in nano-dollars and messages."""
+
+    spent: int = 0
+    held: int = 0
+    spent_by: Counter[int] = field(default_factory=Counter)
+    held_by: Counter[int] = field(default_factory=Counter)
+    messages: Counter[int] = field(default_factory=Counter)
+
+
+def rebuild_counters(table_mark: str, now: int) -> None:
+    """Set every counter of today and yesterday (calls admitted before midnight may still be under way)."""
+    drop_what_the_table_has(table_mark)
+    rows = drop_handed_twice([entry for batch in pending("0-0") for entry in batch])
+    holds = drop_settled_holds(rows)
+    today = day_of(now)
+    for day in (today - timedelta(days=1), today):
+        write_day(day, day == today, count_day(day, rows, holds))
+    with reaching_redis() as redis:
+        redis.set("budget:day", today.isoformat())
+    rebuild_rates(rows, now)
+    rebuild_bans()
+
+
+def drop_what_the_table_has(table_mark: str) -> None:
+    """Trim the stream to what the drainer has not written, and let no new id fall behind its mark."""
+    with reaching_redis() as redis:
+        if table_mark != "0-0":
+            last = str(redis.xinfo_stream(STREAM)["last-generated-id"]) if redis.exists(STREAM) else "0-0"
+            if is_after(table_mark, last):
+                # The drainer reads after its mark: an id at or before it would never be read.
+                redis.xadd(STREAM, {"mark": table_mark}, id=table_mark)
+            redis.xtrim(STREAM, minid=following(table_mark), approximate=False)
+        redis.set("usage:mark", table_mark)
+
+
+def drop_handed_twice(rows: list[Entry]) -> list[Entry]:
+    twice: set[str] = set()
+    for chunk in in_chunks(rows):
+        twice |= superseded(chunk)
+    if twice:
+        with reaching_redis() as redis:
+            redis.xdel(STREAM, *twice)
+    return [entry for entry in rows if entry.stream_id not in twice]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    process: str
+    key: AttemptKey
+    amount: int
+    user_id: int
+    day: str
+    admitted_at: int
+
+
+def drop_settled_holds(rows: list[Entry]) -> list[Hold]:
+    """An older data set brings back holds of attempts that were settled since: they have a row."""
+    on_the_way = {entry.key for entry in rows}
+    kept = []
+    for chunk in in_chunks(list(all_holds())):
+        written = attempts_in_table(hold.key for hold in chunk)
+        for hold in chunk:
+            if hold.key in on_the_way or hold.key in written:
+                with reaching_redis() as redis:
+                    redis.hdel(f"budget:holds:{hold.process}", f"{hold.key[0]}:{hold.key[1]}")
+            else:
+                kept.append(hold)
+    return kept
+
+
+def all_holds() -> Iterable[Hold]:
+    with reaching_redis() as redis:
+        for key in redis.scan_iter("budget:holds:*", count=CHUNK):
+            for name, record in redis.hscan_iter(key, count=CHUNK):
+                request_id, attempt = name.split(":")
+                amount, user_id, day, admitted_at, *_rest = record.split(" ", 4)
+                yield Hold(
+                    key.removeprefix("budget:holds:"),
+                    (UUID(request_id), int(attempt)),
+                    int(amount),
+                    int(user_id),
+                    day,
+                    int(admitted_at),
+                )
+
+
+def count_day(day: date, rows: list[Entry], holds: list[Hold]) -> Day:
+    counted = Day()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT user_id, sum(cost_usd), count(DISTINCT request_id) FILTER (WHERE counted)
+            FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s GROUP BY user_id
+            """,
+            day_bounds(day),
+        )
+        for user_id, cost, messages in cursor.fetchall():
+            counted.spent += nano_nearest(cost)
+            counted.spent_by[user_id] = nano_nearest(cost)
+            counted.messages[user_id] = messages
+    messages_elsewhere: dict[UUID, int] = {}
+    for entry in rows:
+        if entry.day == day.isoformat():
+            counted.spent += entry.moved
+            counted.spent_by[entry.user_id] += entry.moved
+            if entry.row.get("counted", True):
+                messages_elsewhere[entry.key[0]] = entry.user_id
+    for hold in holds:
+        if hold.day == day.isoformat():
+            counted.held += hold.amount
+            counted.held_by[hold.user_id] += hold.amount
+            messages_elsewhere[hold.key[0]] = hold.user_id
+    # A message may have a counted row in the table and its true usage still on the way: it is one message.
+    for request_id in messages_elsewhere.keys() - requests_counted(messages_elsewhere):
+        counted.messages[messages_elsewhere[request_id]] += 1
+    return counted
+
+
+def requests_counted(requests: Iterable[UUID]) -> set[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT request_id FROM llm_usage_logs WHERE counted AND request_id = ANY(%s::uuid[])",
+            [list(requests)],
+        )
+        return {request_id for (request_id,) in cursor.fetchall()}
+
+
+def write_day(day: date, is_today: bool, counted: Day) -> None:
+    spent_key = "budget:today:usd" if is_today else f"budget:{day}:usd"
+    quota_key, held_key, users_key = f"quota:{day}", f"budget:{day}:held", f"budget:{day}:users"
+    users = {f"{user_id}:spent": amount for user_id, amount in counted.spent_by.items() if amount}
+    users |= {f"{user_id}:held": amount for user_id, amount in counted.held_by.items() if amount}
+    spent = max(0, counted.spent - reset_offset(day))
+    with reaching_redis() as redis, redis.pipeline() as batch:
+        batch.delete(quota_key, users_key)
+        batch.set(spent_key, f"{dollars(spent):.9f}", ex=None if is_today else KEPT_SECONDS)
+        batch.set(held_key, counted.held, ex=KEPT_SECONDS)
+        for key, values in ((quota_key, counted.messages), (users_key, users)):
+            for chunk in in_chunks(list(values.items())):
+                batch.hset(key, mapping={str(name): value for name, value in chunk})
+            batch.expire(key, KEPT_SECONDS)
+        batch.execute()
+
+
+def reset_offset(day: date) -> int:
+    """What the ledger said when the day's counter was last begun again, in nano-dollars."""
+    reset = BudgetReset.objects.filter(day=day).order_by("-id").first()
+    return nano_nearest(reset.ledger_usd) if reset else 0
+
+
+def rebuild_rates(rows: list[Entry], now: int) -> None:
+    """The last minute of every user, for the per-minute limit."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT user_id, request_id::text, (extract(epoch FROM min(created_at)) * 1000000)::bigint
+            FROM llm_usage_logs WHERE created_at > %s GROUP BY user_id, request_id
+            """,
+            [moment(now - MINUTE)],
+        )
+        recent = {request_id: (user_id, at) for user_id, request_id, at in cursor.fetchall()}
+    for entry in rows:
+        at = int(entry.row["created_us"])
+        if at > now - MINUTE:
+            recent[str(entry.key[0])] = (entry.user_id, at)
+    with reaching_redis() as redis, redis.pipeline() as batch:
+        for request_id, (user_id, at) in recent.items():
+            batch.zadd(f"ratelimit:{user_id}", {request_id: at})
+            batch.pexpire(f"ratelimit:{user_id}", 61_000)
+        batch.execute()
+
+
+def rebuild_bans() -> None:
+    with reaching_redis() as redis, redis.pipeline() as batch:
+        for ban in SoftBan.objects.in_force(timezone.now()):
+            batch.set(f"banned:{ban.user_id}", ban.reason, exat=int(ban.until.timestamp()))
+        batch.execute()
+
+
+def in_chunks(items: list[Item]) -> Iterable[list[Item]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))

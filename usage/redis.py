@@ -1,0 +1,85 @@
+"""The Redis where the money is: one pool per process, short time-outs, no blind retry, and the scripts."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,
+)
+from redis.retry import Retry
+
+from .errors import RedisAway
+
+# Waiting for a connection, making one, and one answer: under a second in all, even when all three run out.
+POOL_SECONDS = 0.2
+CONNECT_SECONDS = 0.25
+ANSWER_SECONDS = 0.45
+CONNECTIONS = 64
+
+AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError)
+SCRIPTS = Path(__file__).parent / "scripts"
+TAKES_HOLDS = {"admit", "hold"}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    text: str
+    sha: str
+
+
+@cache
+def client() -> "redis.Redis":
+    pool = redis.BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        max_connections=CONNECTIONS,
+        timeout=POOL_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        # A script repeated blindly after a time-out would admit, or settle, twice.
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+@cache
+def script(name: str) -> Script:
+    parts = ["prelude", "offers", name] if name in TAKES_HOLDS else ["prelude", name]
+    text = "".join((SCRIPTS / f"{part}.lua").read_text() for part in parts)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@contextmanager
+def reaching_redis() -> Iterator["redis.Redis"]:
+    """The client, its failures told as `RedisAway` (after which a command may have run or not)."""
+    try:
+        yield client()
+    except AWAY as error:
+        raise RedisAway from error
+
+
+def run_script(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Run a script; its status and its named values."""
+    loaded, payload = script(name), orjson.dumps(call)
+    with reaching_redis() as connection:
+        try:
+            answer = connection.evalsha(loaded.sha, 0, payload)
+        except NoScriptError:
+            # Redis forgot its scripts (a restart, SCRIPT FLUSH), so this one has not run.
+            answer = connection.eval(loaded.text, 0, payload)
+    status, *pairs = answer
+    return status, dict(zip(pairs[::2], pairs[1::2], strict=True))

@@ -1,0 +1,32 @@
+-- The circuit breaker of one subject: a provider, one of its keys, or one of its models, shared by all processes.
+--   health:failures  hash  subject -> failures in a row
+--   health:open      hash  subject -> JSON {until, since, reason, probe}: left alone until then
+
+local subject = call.subject
+
+if call.verb == 'heal' then
+  redis.call('HDEL', 'health:failures', subject)
+  redis.call('HDEL', 'health:open', subject)
+  return {'ok'}
+end
+
+local known = redis.call('HGET', 'health:open', subject)
+
+if call.verb == 'fail' then
+  local failures = redis.call('HINCRBY', 'health:failures', subject, 1)
+  if failures < call.threshold and not known then return {'ok'} end
+  local since = known and cjson.decode(known).since or whole(now)
+  local state = cjson.encode({
+    ['until'] = whole(now + call.rest), since = since, reason = call.reason, retry_after = call.retry_after,
+  })
+  redis.call('HSET', 'health:open', subject, state)
+  return {'ok', 'state', state}
+end
+
+-- probe: of all that would try it again, one may. Its word lapses, in case it dies on the way.
+if not known then return {'ok', 'mine', 1} end
+local state = cjson.decode(known)
+if now < tonumber(state['until']) then return {'ok', 'mine', 0} end
+state['until'] = whole(now + call.rest)
+redis.call('HSET', 'health:open', subject, cjson.encode(state))
+return {'ok', 'mine', 1}

@@ -1,0 +1,63 @@
+-- Prepended to the scripts that take a hold: which of the offered routes the money allows.
+
+-- What is left of the day, or of the user's own day if that is less, and which of the two it is; nil when the counter
+-- is missing and has to be rebuilt.
+local function room(day)
+  local spent = nano(redis.call('GET', spent_key(day)))
+  local held = tonumber(redis.call('GET', 'budget:' .. day .. ':held'))
+  if not spent or not held then return nil end
+  local left, scope = call.budget - spent - held, 'global'
+  if call.user_budget >= 0 then
+    local own = redis.call('HMGET', users_key(day), call.user .. ':spent', call.user .. ':held')
+    local left_to_user = call.user_budget - tonumber(own[1] or 0) - tonumber(own[2] or 0)
+    if left_to_user < left then left, scope = left_to_user, 'user' end
+  end
+  return left, scope
+end
+
+-- The hold for an offer and its output cap: whole, or clamped to the tokens that `left` pays for; nil if too few.
+-- `output` is in nano-dollars per million tokens. One nano-dollar is kept back against the rounding of doubles.
+local function fit(offer, left)
+  if offer.ceiling <= left then return offer.ceiling, offer.max_tokens end
+  if offer.output == 0 then return nil end
+  local tokens = math.floor((left - offer.input - 1) * 1000000 / offer.output)
+  if tokens < offer.min_tokens then return nil end
+  return offer.input + math.ceil(tokens * offer.output / 1000000), tokens
+end
+
+-- The first offer from `start` on that is free or that the money allows: its place, its hold, its output cap, and the
+-- scope that ruled out an earlier one. Place nil: none. Scope 'rebuild': the counter is missing.
+local function choose(day, start, paid_open)
+  local refused_by = ''
+  for place = start, #call.offers do
+    local offer = call.offers[place]
+    if offer.ceiling == 0 then return place, 0, offer.max_tokens, refused_by end
+    if paid_open then
+      local left, scope = room(day)
+      if not left then return nil, nil, nil, 'rebuild' end
+      local amount, tokens = fit(offer, left)
+      if amount then return place, amount, tokens, refused_by end
+      refused_by = scope
+    else
+      refused_by = 'global'
+    end
+  end
+  return nil, nil, nil, refused_by
+end
+
+-- Note an attempt as in flight, with its hold.
+local function begin(day, admitted_at, offer, amount)
+  alive()
+  hold(day, call.user, amount)
+  redis.call(
+    'HSET', holds_key(call.process), call.request .. ':' .. call.attempt,
+    record_of(amount, call.user, day, admitted_at, offer.provider, offer.model, call.row)
+  )
+end
+
+-- Paid routes wait until every process has handed in what Redis may have lost; the others wait only a moment.
+local function openness(state, since)
+  if state == 'open' then return true, true end
+  return state == 'confirming' and now - since > GRACE, false
+end
+

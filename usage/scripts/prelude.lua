@@ -1,0 +1,160 @@
+-- Prepended to every script. One script is one decision: Redis runs it whole, with nothing in between, and writes its
+-- effects to the append-only file as one transaction.
+--
+-- Money is whole nano-dollars, exact in a double up to nine million dollars; time is whole microseconds since the epoch.
+--
+--   budget:redis            hash   which server this is (run), which data set, and whether it is trusted (state)
+--   budget:day              text   the day of the counter below, YYYY-MM-DD in Africa/Algiers
+--   budget:today:usd        text   dollars settled on that day
+--   budget:<day>:usd        text   the same of a day that is over
+--   budget:<day>:held       int    nano-dollars held by calls in flight
+--   budget:<day>:users      hash   <user>:spent and <user>:held, nano-dollars
+--   budget:holds:<process>  hash   <request>:<attempt> -> what is in flight, enough to settle it without its process
+--   budget:leases           zset   process -> last sign of life
+--   budget:resolved:<r>:<a> int    what an estimate moved the counter by, until the true usage replaces it
+--   budget:expected         set    processes that have not handed in since Redis came back
+--   budget:handed           set    what was handed in
+--   quota:<day>             hash   user -> messages
+--   quota:turns             hash   user -> place in the cycle of 100 that splits Groq and OpenRouter
+--   quota:given_back        ...    one key per request, so that it is given back once
+--   ratelimit:<user>        zset   request -> when it was admitted, over the last 60 s
+--   banned:<user>           text   why, with the end as its expiry
+--   usage:stream            stream rows on their way to the table; usage:mark is how far the table has them
+--
+-- ARGV[1] is the call, as JSON. No KEYS: the names depend on the day, which is decided here (one server, no cluster).
+
+local call = cjson.decode(ARGV[1])
+
+local SECOND = 1000000
+local MINUTE = 60 * SECOND
+local LEASE = 20 * SECOND
+local KEPT = 3 * 86400
+local GRACE = 3 * SECOND
+
+local clock = redis.call('TIME')
+-- The shift is zero but in tests, where it moves this clock without touching the machine's.
+local now = clock[1] * SECOND + clock[2] + call.shift
+
+-- The state of this data set, or nil when the caller has not attached to this very run of the server. Redis changes
+-- its run_id at each start, so a server that came back (older, empty or whole) is noticed in the same step that
+-- would have trusted it.
+local function trusted()
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local known = redis.call('HMGET', 'budget:redis', 'run', 'state', 'since')
+  if run ~= call.run or known[1] ~= run then return nil end
+  return known[2], tonumber(known[3])
+end
+
+local function midnight_after(us)
+  return ((math.floor((us / SECOND + call.utc_offset) / 86400) + 1) * 86400 - call.utc_offset) * SECOND
+end
+
+-- YYYY-MM-DD of an instant (days from civil, inverted; the proleptic Gregorian calendar).
+local function day_at(us)
+  local days = math.floor((us / SECOND + call.utc_offset) / 86400) + 719468
+  local era = math.floor(days / 146097)
+  local doe = days - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02d', year, month, doy - math.floor((153 * mp + 2) / 5) + 1)
+end
+
+-- Dollars as decimal text -> nano-dollars, digit by digit; nil for what is not an amount.
+local function nano(text)
+  local whole, part = string.match(text or '', '^%s*(%d+)%.?(%d*)%s*$')
+  if not whole or #whole > 6 then return nil end
+  return tonumber(whole) * 1000000000 + tonumber(string.sub(part .. '000000000', 1, 9))
+end
+
+local function dollars(amount)
+  return string.format('%d.%09d', math.floor(amount / 1000000000), amount % 1000000000)
+end
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- The day it is, with its counter begun if it is a new one. It never goes back, whatever the clock does.
+local function today()
+  local day, current = day_at(now), redis.call('GET', 'budget:day')
+  if current and current >= day then return current end
+  if current then
+    local spent = redis.call('GET', 'budget:today:usd')
+    if spent then redis.call('SET', 'budget:' .. current .. ':usd', spent, 'EX', KEPT) end
+    redis.call('SET', 'budget:today:usd', dollars(0))
+    redis.call('SET', 'budget:' .. day .. ':held', 0, 'EX', KEPT)
+  else
+    -- Nobody knows whose counter it was: it is built anew.
+    redis.call('DEL', 'budget:today:usd')
+  end
+  redis.call('SET', 'budget:day', day)
+  return day
+end
+
+local function spent_key(day)
+  return redis.call('GET', 'budget:day') == day and 'budget:today:usd' or 'budget:' .. day .. ':usd'
+end
+
+local function users_key(day)
+  return 'budget:' .. day .. ':users'
+end
+
+-- Move the day's counter and the user's own. A missing counter stays missing: it is rebuilt from the ledger, where
+-- this amount is too.
+local function spend(day, user, amount)
+  if amount == 0 then return end
+  local key = spent_key(day)
+  local spent = nano(redis.call('GET', key))
+  if spent then redis.call('SET', key, dollars(math.max(0, spent + amount)), 'KEEPTTL') end
+  redis.call('HINCRBY', users_key(day), user .. ':spent', whole(amount))
+  redis.call('EXPIRE', users_key(day), KEPT)
+end
+
+local function hold(day, user, amount)
+  if amount == 0 then return end
+  redis.call('INCRBY', 'budget:' .. day .. ':held', whole(amount))
+  redis.call('HINCRBY', users_key(day), user .. ':held', whole(amount))
+  redis.call('EXPIRE', users_key(day), KEPT)
+end
+
+-- What is in flight, as one line: hold, user, day, admitted at, provider, model, and the row it leaves if nobody
+-- comes back for it.
+local function record_of(amount, user, day, admitted_at, provider, model, row)
+  return table.concat({whole(amount), user, day, whole(admitted_at), provider, model, row}, ' ')
+end
+
+local function record_parts(record)
+  local amount, user, day, admitted_at, provider, model, row =
+    string.match(record, '^(%d+) (%S+) (%S+) (%d+) (%S+) (%S+) (.*)$')
+  return tonumber(amount), user, day, admitted_at, provider, model, row
+end
+
+local function holds_key(process)
+  return 'budget:holds:' .. process
+end
+
+local function alive()
+  redis.call('ZADD', 'budget:leases', whole(now), call.process)
+end
+
+-- Put a row on its way to the table; `moved` is what it did to the counter of `day`.
+local function log(day, user, moved, row)
+  return redis.call('XADD', 'usage:stream', '*', 'day', day, 'user', user, 'moved', whole(moved), 'row', row)
+end
+
+-- Remember an estimate, so that the true usage can replace it when it comes.
+local function estimated(field, amount)
+  redis.call('SET', 'budget:resolved:' .. field, whole(amount), 'EX', 86400)
+end
+
+-- Stream ids are <milliseconds>-<sequence>, compared as two numbers.
+local function later(one, other)
+  local a, b = string.match(one or '0-0', '^(%d+)-(%d+)$')
+  local c, d = string.match(other or '0-0', '^(%d+)-(%d+)$')
+  a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+  return a > c or (a == c and b > d)
+end
+
