@@ -24,7 +24,7 @@ migrations: .venv/installed-dev
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 unit: .venv/installed-dev
-	$(BIN)/pytest
+	$(BIN)/python -m pytest
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -1,13 +1,13 @@
 """What can be refused before anyone is known.
 
-    AccountsError
-    ├── Unauthenticated        no credentials, or none that hold
-    │   ├── BadCredentials     wrong password, unknown or revoked key, garbage
-    │   └── ExpiredToken       it was good; log in or refresh
-    ├── AddressTaken
-    ├── TooManyKeys
-    ├── TooManyAttempts        a limit on guessing or farming accounts
-    └── AccountsAway           PostgreSQL cannot be asked who this is
+AccountsError
+├── Unauthenticated        no credentials, or none that hold
+│   ├── BadCredentials     wrong password, unknown or revoked key, garbage
+│   └── ExpiredToken       it was good; log in or refresh
+├── AddressTaken
+├── TooManyKeys
+├── TooManyAttempts        a limit on guessing or farming accounts
+└── AccountsAway           PostgreSQL cannot be asked who this is
 """
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 FRESH_SECONDS = 5.0
 STALE_SECONDS = 600.0
@@ -84,6 +84,12 @@ class Fresh(Generic[Key, Value]):
         if entry is None or time.monotonic() - entry.asked_at > STALE_SECONDS:
             raise StoreAway
         return entry.value
+
+
+def release_connection() -> None:
+    """Give this thread's database connection back to the pool, so that a long wait does not hold it."""
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 class _Store:

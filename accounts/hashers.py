@@ -1,4 +1,4 @@
-"""Argon2 off the event loop: under gevent one worker is one thread, and a hash of 20 ms would stop every stream of it."""
+"""Argon2 off the event loop: under gevent a worker is one thread, and a hash of 20 ms would stop all its streams."""
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar

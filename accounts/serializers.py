@@ -55,10 +55,11 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
         read_only_fields = ("id", "prefix", "created_at", "last_used_at")
 
 
-class NewApiKeySerializer(ApiKeySerializer):
+class NewApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     key = serializers.CharField(read_only=True, help_text="Shown once; only a keyed hash of it is kept.")
 
-    class Meta(ApiKeySerializer.Meta):
+    class Meta:
+        model = ApiKey
         fields = ("id", "name", "prefix", "key", "created_at")
         read_only_fields = ("id", "prefix", "created_at")
 

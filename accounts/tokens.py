@@ -1,6 +1,7 @@
 """JWT pairs: an access token for an hour, a refresh token for 30 days that is good for one use."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
@@ -35,7 +36,7 @@ def spend_refresh_token(refresh_text: str) -> int:
         refresh = RefreshToken(refresh_text)  # type: ignore[arg-type]
         # Two requests with one token at once both pass the check above: creating the blacklist row, which is
         # unique, decides which of them spent it.
-        _row, spent_now = refresh.blacklist()
+        _row, spent_now = cast("tuple[object, bool]", refresh.blacklist())
     except ExpiredTokenError as error:
         raise ExpiredToken from error
     except TokenError as error:

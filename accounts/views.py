@@ -12,6 +12,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework_simplejwt.tokens import AccessToken
 
 from .authentication import Caller, forget_callers
 from .errors import AddressTaken, BadCredentials, TooManyKeys
@@ -140,5 +141,5 @@ def tokens_body(pair: TokenPair) -> dict[str, Any]:
         "access_token": pair.access,
         "refresh_token": pair.refresh,
         "token_type": "bearer",
-        "expires_in": int(settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"].total_seconds()),
+        "expires_in": int(AccessToken.lifetime.total_seconds()),
     }

@@ -4,7 +4,8 @@ import stat
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
 
 
 @register()
@@ -12,7 +13,7 @@ def secrets_are_set(**kwargs: Any) -> list[CheckMessage]:
     if settings.DEVELOPMENT:
         return []
     return [
-        Error(f"{name} is not set.", hint=f"Set {name} to 50 random characters or more.", id=f"iafactory.E00{number}")
+        Error(f"{name} is not set.", hint="Set it to 50 random characters or more.", id=f"iafactory.E00{number}")
         for number, name in enumerate(("API_SECRET_KEY", "API_KEY_PEPPER"), 1)
         if getattr(settings, name) == f"missing-{name}" or len(getattr(settings, name)) < 32
     ]
@@ -22,7 +23,9 @@ def secrets_are_set(**kwargs: Any) -> list[CheckMessage]:
 def servers_are_configured(**kwargs: Any) -> list[CheckMessage]:
     hint = "Start `make run`, or set it to the address of a server of your own."
     return [
-        (Error if settings.PRODUCTION else Warning)(f"{name} is not set.", hint=hint, id=f"iafactory.E01{number}")
+        (Error if settings.PRODUCTION else checks.Warning)(
+            f"{name} is not set.", hint=hint, id=f"iafactory.E01{number}"
+        )
         for number, name in enumerate(("POSTGRES_URL", "REDIS_URL"), 1)
         if not getattr(settings, name)
     ]
@@ -33,7 +36,7 @@ def env_file_is_private(**kwargs: Any) -> list[CheckMessage]:
     path = settings.ENV_FILE
     if not path.exists() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return []
-    return [Warning(f"{path.name} can be read by others.", hint=f"chmod 600 {path.name}", id="iafactory.W001")]
+    return [checks.Warning(f"{path.name} can be read by others.", hint=f"chmod 600 {path.name}", id="iafactory.W001")]
 
 
 @register()

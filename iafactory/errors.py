@@ -18,7 +18,6 @@ from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 from rest_framework import exceptions as drf
 
-
 from accounts import errors as accounts
 from llmrouter import errors as llmrouter
 from llmrouter.replies import json_reply, tell_limits
@@ -38,19 +37,21 @@ class Error:
 
 AWAY = Error(503, "unavailable", _("The service cannot answer right now. Try again in a moment."))
 NOT_FOUND = Error(404, "not_found", _("There is nothing here. The API is described at /api/docs."))
-UNEXPECTED = Error(500, "server_error", _("Something went wrong on our side. We have logged it under this request's id."))
+UNEXPECTED = Error(
+    500, "server_error", _("Something went wrong on our side. We have logged it under this request's id.")
+)
 
 ERRORS: dict[type[BaseException], Error] = {
-    accounts.Unauthenticated: Error(
-        401, "not_authenticated", _("Send your token or API key: Authorization: Bearer …")
-    ),
+    accounts.Unauthenticated: Error(401, "not_authenticated", _("Send your token or API key: Authorization: Bearer …")),
     accounts.BadCredentials: Error(401, "invalid_credentials", _("These credentials are not valid.")),
     accounts.ExpiredToken: Error(401, "token_expired", _("This token has expired. Log in again, or refresh it.")),
     accounts.AddressTaken: Error(400, "email_taken", _("There is an account with this e-mail address already.")),
     accounts.TooManyKeys: Error(400, "too_many_keys", _("You have %(limit)s keys already. Revoke one first.")),
     accounts.TooManyAttempts: Error(429, "rate_limited", _("Too many attempts. Try again in %(retry_after)s seconds.")),
     accounts.AccountsAway: AWAY,
-    usage.Banned: Error(403, "banned", _("This account is suspended for now. Write to us if you think it is a mistake.")),
+    usage.Banned: Error(
+        403, "banned", _("This account is suspended for now. Write to us if you think it is a mistake.")
+    ),
     usage.RateLimited: Error(
         429, "rate_limited", _("Rate limit: your tier allows %(per_minute)s requests per minute.")
     ),
@@ -100,6 +101,8 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
     if details := details_of(error):
         body["details"] = details
     response = json_reply({"error": body}, known.status)
+    if known.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after := retry_after_of(error, known):
         response.headers["Retry-After"] = str(retry_after)
     if (limits := getattr(error, "limits", None)) is not None:
@@ -109,10 +112,7 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
 
 def answer_for_drf(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """Django REST framework's exception handler."""
-    response = answer(context["request"]._request, error)
-    if response.status_code == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    return answer(context["request"]._request, error)
 
 
 def find(error: BaseException) -> Error:

@@ -10,7 +10,8 @@ workers = int(os.environ.get("WEB_WORKERS") or 2)
 worker_connections = 3000
 backlog = 4096
 # In development only this machine may come in: the demo account's password is on the screen.
-bind = f"{'0.0.0.0' if os.environ.get('APP_ENV') == 'production' else '127.0.0.1'}:{os.environ.get('PORT') or 8000}"
+everywhere = os.environ.get("APP_ENV") == "production"
+bind = f"{'0.0.0.0' if everywhere else '127.0.0.1'}:{os.environ.get('PORT') or 8000}"  # noqa: S104
 # After a kill -9 of the master the next one need not wait for its orphans to let go of the port.
 reuse_port = True
 # A worker that does not come back to its loop for this long is killed; calls in flight may last longer.

@@ -1,5 +1,6 @@
 """Settings, read from the environment and `.env.local` by typed readers. Wrong ones are system checks (`checks.py`)."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from .env import Env, generated_secret, read_env_file, read_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
-ENV_FILE = BASE_DIR / ".env.local"
+ENV_FILE = Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env.local")
 
 # Everything as given, for what is named by data: each provider's key and address.
 ENVIRONMENT = read_environment(ENV_FILE)
@@ -205,6 +206,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]

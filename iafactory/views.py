@@ -1,7 +1,5 @@
 """What needs two apps at once: who am I with which tier, where do I stand, is everything up."""
 
-from typing import Any
-
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema

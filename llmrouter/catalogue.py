@@ -105,7 +105,7 @@ def _model(row: models.Model, by_name: Mapping[str, models.Model]) -> Model:
         title=row.title,
         vendor=row.vendor,
         description=row.description,
-        min_tier=row.min_tier_id,
+        min_tier=row.min_tier.name,
         min_rank=row.min_tier.rank,
         context_window=row.context_window,
         max_output_tokens=row.max_output_tokens,

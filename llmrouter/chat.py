@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db import close_old_connections
-
 from accounts.authentication import Caller
+from accounts.fresh import release_connection
 from billing.entitlements import Entitlement, entitlements_for
 from usage.admission import Asked, Attempt, Ticket, Usage, admit
 from usage.errors import BudgetExceeded, Refused, UsageError
@@ -83,7 +82,7 @@ def begin(origin: Origin, chat: Chat) -> "Journey":
         known = catalogue.catalogue()
         model = catalogue.find(chat.model)
     finally:
-        close_old_connections()
+        release_connection()
     routes = plan(model, chat, entitlement, known)
     if not routes.routes:
         raise EveryProviderFailed
@@ -106,9 +105,7 @@ def begin(origin: Origin, chat: Chat) -> "Journey":
         log_refusal(origin, entitlement, chat, error)
         raise
     if ticket.budget_scope:
-        logger.info(
-            "Budget: no room on a paid route (%s)", ticket.budget_scope, extra=about(origin, entitlement, chat)
-        )
+        logger.info("Budget: no room on a paid route (%s)", ticket.budget_scope, extra=about(origin, entitlement, chat))
     return Journey(origin, chat, routes, ticket)
 
 

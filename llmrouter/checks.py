@@ -1,6 +1,7 @@
 from typing import Any
 
-from django.core.checks import CheckMessage, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, register
 
 from .providers.registry import connection
 
@@ -10,4 +11,4 @@ def groq_is_configured(**kwargs: Any) -> list[CheckMessage]:
     if connection("groq"):
         return []
     hint = "Make a key at https://console.groq.com/keys. Until then the free route is the model of last resort."
-    return [Warning("GROQ_API_KEY not configured", hint=hint, id="llmrouter.W001")]
+    return [checks.Warning("GROQ_API_KEY not configured", hint=hint, id="llmrouter.W001")]

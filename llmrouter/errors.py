@@ -1,22 +1,22 @@
 """What can go wrong between a chat and its answer.
 
-    RouterError
-    ├── CallerFault               mended by whoever sent it
-    │   ├── InvalidChat           not JSON, a wrong type, nothing to answer
-    │   ├── UnknownModel
-    │   ├── PromptTooLong
-    │   └── Declined              a provider found fault with the request, or with what it says
-    ├── TryAnotherRoute           a provider's failure is not the user's
-    │   ├── Unsent                known never to have reached the provider: no connection
-    │   ├── ProviderRefused       an error status or an error body: nothing was billed
-    │   │   ├── KeyTrouble        another key of the same provider may do
-    │   │   │   ├── KeyRefused    not accepted, blocked, leaked
-    │   │   │   ├── OutOfCredit   paid up no longer
-    │   │   │   └── KeyBusy       its rate limit
-    │   │   ├── Overloaded        5xx: the provider may do better later
-    │   │   └── ModelGone         retired, or not for this account
-    │   └── Unclear               time-out, cut, unreadable: it may have been billed
-    └── EveryProviderFailed
+RouterError
+├── CallerFault               mended by whoever sent it
+│   ├── InvalidChat           not JSON, a wrong type, nothing to answer
+│   ├── UnknownModel
+│   ├── PromptTooLong
+│   └── Declined              a provider found fault with the request, or with what it says
+├── TryAnotherRoute           a provider's failure is not the user's
+│   ├── Unsent                known never to have reached the provider: no connection
+│   ├── ProviderRefused       an error status or an error body: nothing was billed
+│   │   ├── KeyTrouble        another key of the same provider may do
+│   │   │   ├── KeyRefused    not accepted, blocked, leaked
+│   │   │   ├── OutOfCredit   paid up no longer
+│   │   │   └── KeyBusy       its rate limit
+│   │   ├── Overloaded        5xx: the provider may do better later
+│   │   └── ModelGone         retired, or not for this account
+│   └── Unclear               time-out, cut, unreadable: it may have been billed
+└── EveryProviderFailed
 """
 
 

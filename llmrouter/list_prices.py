@@ -39,5 +39,3 @@ def list_prices(provider_id: str, upstream: str) -> dict[str, Any] | None:
     if long:
         found["long"] = {**{unit: found[unit] for unit in UNITS if unit in found}, **long}
     return found if "input" in found and "output" in found else None
-
-

@@ -36,9 +36,7 @@ class Model(models.Model):
     title = models.CharField(_("title"), max_length=80)
     vendor = models.CharField(_("vendor"), max_length=40)
     description = models.CharField(_("description"), max_length=300, blank=True)
-    min_tier = models.ForeignKey(
-        Tier, models.PROTECT, db_column="min_tier", default=FREE, db_default=FREE, verbose_name=_("from tier")
-    )
+    min_tier = models.ForeignKey(Tier, models.PROTECT, db_column="min_tier", default=FREE, verbose_name=_("from tier"))
     context_window = models.PositiveIntegerField(_("context window (tokens)"))
     max_output_tokens = models.PositiveIntegerField(_("most output tokens"))
     default_output_tokens = models.PositiveIntegerField(

@@ -5,7 +5,7 @@ Prices are integers: nano-dollars per million tokens (3 USD per million is 3 000
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from billing.money import NANO
 

@@ -17,7 +17,11 @@ def to_json(body: Any) -> bytes:
 
 
 def json_reply(body: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(to_json(body), status=status, content_type="application/json")
+    content = to_json(body)
+    # Said here, because the chat's path passes no middleware that would.
+    return HttpResponse(
+        content, status=status, content_type="application/json", headers={"Content-Length": str(len(content))}
+    )
 
 
 def tell_limits(response: HttpResponseBase, limits: Limits) -> None:

@@ -1,15 +1,15 @@
 """Why a call is not served, or not now.
 
-    UsageError
-    ├── Refused                 the caller's own limits; nothing was counted
-    │   ├── Banned
-    │   ├── RateLimited         per minute
-    │   ├── QuotaExceeded       per day
-    │   └── BudgetExceeded      no route is left that the money allows
-    └── NotNow                  ours to mend; the caller may come back
-        ├── RedisAway           the counters cannot be reached
-        ├── Recovering          Redis came back, and what it may have lost is being handed in
-        └── Backlogged          the table is too far behind the calls
+UsageError
+├── Refused                 the caller's own limits; nothing was counted
+│   ├── Banned
+│   ├── RateLimited         per minute
+│   ├── QuotaExceeded       per day
+│   └── BudgetExceeded      no route is left that the money allows
+└── NotNow                  ours to mend; the caller may come back
+    ├── RedisAway           the counters cannot be reached
+    ├── Recovering          Redis came back, and what it may have lost is being handed in
+    └── Backlogged          the table is too far behind the calls
 """
 
 from dataclasses import dataclass

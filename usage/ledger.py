@@ -37,9 +37,7 @@ class Entry:
 
     @classmethod
     def parse(cls, stream_id: str, fields: dict[str, str]) -> "Entry":
-        return cls(
-            stream_id, fields["day"], int(fields["user"]), int(fields["moved"]), orjson.loads(fields["row"])
-        )
+        return cls(stream_id, fields["day"], int(fields["user"]), int(fields["moved"]), orjson.loads(fields["row"]))
 
     @property
     def key(self) -> AttemptKey:

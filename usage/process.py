@@ -15,11 +15,12 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import close_old_connections
+
+from accounts.fresh import release_connection
 
 from . import clock, recovery
 from .errors import NotNow, Recovering
-from .flights import UNSENT, Call, End, Flight, Receipt
+from .flights import Call, End, Flight, Receipt
 from .ids import is_after
 from .models import GatewayProcess
 from .redis import reaching_redis, run_script
@@ -72,7 +73,9 @@ class Process:
         try:
             self._settle(flight, end, call)
         except NotNow:
-            logger.warning("Error: Redis is away; the end of an attempt is kept", extra={"request_id": flight.request_id})
+            logger.warning(
+                "Error: Redis is away; the end of an attempt is kept", extra={"request_id": flight.request_id}
+            )
             self.outbox.append(("settle", call, flight, end))
 
     def give_back(self, *, request_id: str, user_id: int, day: str) -> None:
@@ -182,7 +185,7 @@ class Process:
                 # This thread is the process's sign of life: it must outlive every surprise, and tell of it.
                 logger.exception("Error in the tick of the ledger")
             finally:
-                close_old_connections()
+                release_connection()
 
 
 @cache

@@ -11,15 +11,8 @@ from typing import Any
 import orjson
 import redis
 from django.conf import settings
+from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TimeoutError,
-)
 from redis.retry import Retry
 
 from .errors import RedisAway
@@ -30,7 +23,13 @@ CONNECT_SECONDS = 0.25
 ANSWER_SECONDS = 0.45
 CONNECTIONS = 64
 
-AWAY = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError)
+AWAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.BusyLoadingError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+)
 SCRIPTS = Path(__file__).parent / "scripts"
 TAKES_HOLDS = {"admit", "hold"}
 
@@ -42,7 +41,8 @@ class Script:
 
 
 @cache
-def client() -> "redis.Redis":
+def client() -> Any:
+    """The client; untyped, because redis-py's types leave open whether answers are text (ours are) or bytes."""
     pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
         max_connections=CONNECTIONS,
@@ -64,7 +64,7 @@ def script(name: str) -> Script:
 
 
 @contextmanager
-def reaching_redis() -> Iterator["redis.Redis"]:
+def reaching_redis() -> Iterator[Any]:
     """The client, its failures told as `RedisAway` (after which a command may have run or not)."""
     try:
         yield client()
@@ -78,7 +78,7 @@ def run_script(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     with reaching_redis() as connection:
         try:
             answer = connection.evalsha(loaded.sha, 0, payload)
-        except NoScriptError:
+        except exceptions.NoScriptError:
             # Redis forgot its scripts (a restart, SCRIPT FLUSH), so this one has not run.
             answer = connection.eval(loaded.text, 0, payload)
     status, *pairs = answer

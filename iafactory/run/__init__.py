@@ -1,12 +1,12 @@
 """`make run`: the whole product on one machine, under one supervisor.
 
-    __main__     claims this checkout, stops what a killed supervisor left, prepares the embedded servers, supervises
-    postgres     the embedded PostgreSQL: initdb, its command line
-    redis        the embedded Redis: its configuration
-    programs     what runs beside what, and in which order it stops, as supervisord's configuration
-    leftovers    processes that outlived a supervisor that was killed
-    prepare      once per start, under the supervisor: wait, migrate, load, open the doors, print the way in
-    when_ready   what every other program waits with until then
+__main__     claims this checkout, stops what a killed supervisor left, prepares the embedded servers, supervises
+postgres     the embedded PostgreSQL: initdb, its command line
+redis        the embedded Redis: its configuration
+programs     what runs beside what, and in which order it stops, as supervisord's configuration
+leftovers    processes that outlived a supervisor that was killed
+prepare      once per start, under the supervisor: wait, migrate, load, open the doors, print the way in
+when_ready   what every other program waits with until then
 """
 
 from dataclasses import dataclass

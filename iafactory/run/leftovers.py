@@ -44,7 +44,7 @@ def processes_of(var: Path, program: str) -> Iterator[psutil.Process]:
 
 def _parent(process: psutil.Process) -> int | None:
     try:
-        return process.ppid()
+        return int(process.ppid())
     except psutil.NoSuchProcess:
         return None
 

@@ -1,5 +1,6 @@
 """Once per start, under the supervisor: wait for the servers, migrate, load, open the doors, print the way in."""
 
+import io
 import json
 import os
 import signal
@@ -88,10 +89,11 @@ def migrate_and_load() -> list[str]:
     from django.conf import settings
     from django.core.management import call_command
 
-    call_command("check", fail_level="ERROR", stdout=open(os.devnull, "w"))
-    call_command("migrate", verbosity=0)
-    call_command("load_tiers", stdout=open(os.devnull, "w"))
-    call_command("load_models", stdout=open(os.devnull, "w"))
+    quiet = io.StringIO()
+    call_command("check", fail_level="ERROR", stdout=quiet)
+    call_command("migrate", verbosity=0, skip_checks=True)
+    call_command("load_tiers", stdout=quiet)
+    call_command("load_models", stdout=quiet)
     return way_in() if settings.DEVELOPMENT else [f"IA Factory is running at {address()}."]
 
 

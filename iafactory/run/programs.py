@@ -53,10 +53,14 @@ def our_programs(place: Workplace) -> list[Program]:
     return [
         Program("prepare", [python, "-m", "iafactory.run.prepare"], 25, once=True),
         Program(
-            "worker", when_ready(*celery, "worker", "--pool=threads", "--concurrency=4", "--loglevel=warning"), 30
+            "worker",
+            when_ready(*celery, "worker", "--pool=threads", "--concurrency=4", "--loglevel=warning"),
+            30,
+            # As root it warns of pickle, which we do not accept.
+            environment={"PYTHONWARNINGS": "ignore:You're running the worker with superuser"},
         ),
         Program("beat", when_ready(*celery, "beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=warning"), 31),
-        Program("drainer", when_ready(*manage, "drain_usage"), 40),
+        Program("drainer", when_ready(*manage, "drain_usage", "--skip-checks"), 40),
         # A web worker lets its calls end for 30 s (gunicorn's graceful_timeout) before it is cut off.
         Program(
             "web",

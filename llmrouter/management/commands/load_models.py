@@ -35,9 +35,7 @@ class Command(BaseCommand):
         columns = {"min_tier_id": entry.pop("min_tier", "free"), "position": position, **entry}
         model, added = Model.objects.get_or_create(name=name, defaults=columns)
         if added:
-            Route.objects.bulk_create(
-                Route(model=model, position=place, **route) for place, route in enumerate(routes)
-            )
+            Route.objects.bulk_create(Route(model=model, position=place, **route) for place, route in enumerate(routes))
         return added
 
     def refresh_prices(self, route: Route) -> bool:

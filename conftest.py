@@ -1,0 +1,123 @@
+"""Fixtures for every test: real PostgreSQL and Redis, a clean slate of counters, and the cast.
+
+The cast is the same everywhere: Alice owns what the test is about, Bob is another customer, Charlie must see nothing,
+Sara is staff.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.cache import cache
+from django.core.management import call_command
+
+from accounts import authentication
+from accounts.models import ApiKey, User
+from billing import entitlements
+from billing.models import UserTier
+from llmrouter import catalogue
+from llmrouter.providers import registry
+from tests.standins.provider import ProviderStandIn
+from usage import process
+from usage.redis import client
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        call_command("load_tiers", verbosity=0)
+        call_command("load_models", verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def clean_slate(settings: Any) -> Iterator[None]:
+    """Each test begins with empty counters and as a process that knows nothing. It ticks when it says so."""
+    settings.USAGE_TICKS = False
+    client().flushdb()
+    cache.clear()
+    forget_everything()
+    yield
+    forget_everything()
+
+
+def forget_everything() -> None:
+    process.this_process.cache_clear()
+    authentication.forget_callers()
+    entitlements.forget_standings()
+    catalogue.forget_catalogue()
+    registry.forget_connections()
+
+
+@pytest.fixture
+def redis() -> Any:
+    return client()
+
+
+@pytest.fixture
+def travel(settings: Any) -> Iterator[Callable[[float], None]]:
+    """Move the clock by seconds, for Python and for the money's scripts alike."""
+    with time_machine.travel(0, tick=True) as traveller:
+        real = time_machine.escape_hatch.time.time
+        traveller.move_to(real())
+
+        def move(seconds: float) -> None:
+            settings.CLOCK_SHIFT_SECONDS += seconds
+            traveller.move_to(real() + settings.CLOCK_SHIFT_SECONDS)
+
+        yield move
+
+
+def person(email: str, tier: str | None = None, **fields: Any) -> User:
+    user = User.objects.create_user(email, "correct horse battery", **fields)
+    if tier is not None:
+        UserTier.objects.create(user=user, tier_id=tier)
+    return user
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """On `pro`: OpenRouter serves her."""
+    return person("alice@example.dz", "pro")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    """On `student`: shared between Groq and OpenRouter."""
+    return person("bob@example.dz", "student")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """On `free`."""
+    return person("charlie@example.dz")
+
+
+@pytest.fixture
+def sara(db: None) -> User:
+    return person("sara@example.dz", is_staff=True, is_superuser=True)
+
+
+def key_of(user: User) -> str:
+    return ApiKey.objects.issue(user_id=user.pk, name="test")[1]
+
+
+@pytest.fixture(scope="session")
+def standin_server() -> Iterator[ProviderStandIn]:
+    standin = ProviderStandIn()
+    yield standin
+    standin.close()
+
+
+@pytest.fixture
+def standin(standin_server: ProviderStandIn, settings: Any) -> ProviderStandIn:
+    """Groq and OpenRouter, played by the stand-in."""
+    standin_server.reset()
+    settings.ENVIRONMENT = {
+        "GROQ_API_KEY": "gsk_test",
+        "GROQ_BASE_URL": standin_server.url("groq"),
+        "OPENROUTER_API_KEY": "sk-or-v1-test",
+        "OPENROUTER_BASE_URL": standin_server.url("openrouter"),
+    }
+    registry.forget_connections()
+    return standin_server
