@@ -6,11 +6,14 @@ Sara is staff.
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.core.cache import cache
 from django.core.management import call_command
+from django.db import connection
 
 from accounts import authentication
 from accounts.models import ApiKey, User
@@ -18,6 +21,7 @@ from billing import entitlements
 from billing.models import UserTier
 from llmrouter import catalogue
 from llmrouter.providers import registry
+from tests.product import Product
 from tests.standins.provider import ProviderStandIn
 from usage import process
 from usage.redis import client
@@ -42,7 +46,7 @@ def clean_slate(settings: Any) -> Iterator[None]:
 
 
 def forget_everything() -> None:
-    process.this_process.cache_clear()
+    process.this_process.forget()
     authentication.forget_callers()
     entitlements.forget_standings()
     catalogue.forget_catalogue()
@@ -109,15 +113,41 @@ def standin_server() -> Iterator[ProviderStandIn]:
     standin.close()
 
 
+@pytest.fixture(scope="session")
+def running_product(django_db_setup: None, standin_server: ProviderStandIn) -> Iterator[Product]:
+    product = Product({"POSTGRES_URL": address_of_the_test_database(), **provider_settings(standin_server)})
+    yield product
+    product.stop()
+
+
+@pytest.fixture
+def product(running_product: Product, transactional_db: None, standin_server: ProviderStandIn) -> Product:
+    """The product over HTTP. It sees an empty database, and counters that were flushed under it."""
+    standin_server.reset()
+    call_command("load_tiers", verbosity=0)
+    call_command("load_models", verbosity=0)
+    running_product.wait_until_open()
+    return running_product
+
+
+def address_of_the_test_database() -> str:
+    parts = urlsplit(settings.POSTGRES_URL)
+    return parts._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+
+
+def provider_settings(standin: ProviderStandIn) -> dict[str, str]:
+    return {
+        "GROQ_API_KEY": "gsk_test",
+        "GROQ_BASE_URL": standin.url("groq"),
+        "OPENROUTER_API_KEY": "sk-or-v1-test",
+        "OPENROUTER_BASE_URL": standin.url("openrouter"),
+    }
+
+
 @pytest.fixture
 def standin(standin_server: ProviderStandIn, settings: Any) -> ProviderStandIn:
     """Groq and OpenRouter, played by the stand-in."""
     standin_server.reset()
-    settings.ENVIRONMENT = {
-        "GROQ_API_KEY": "gsk_test",
-        "GROQ_BASE_URL": standin_server.url("groq"),
-        "OPENROUTER_API_KEY": "sk-or-v1-test",
-        "OPENROUTER_BASE_URL": standin_server.url("openrouter"),
-    }
+    settings.ENVIRONMENT = provider_settings(standin_server)
     registry.forget_connections()
     return standin_server

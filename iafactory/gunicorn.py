@@ -5,7 +5,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
-worker_class = "gevent"
+worker_class = "iafactory.worker.Worker"
 workers = int(os.environ.get("WEB_WORKERS") or 2)
 worker_connections = 3000
 backlog = 4096

@@ -75,11 +75,11 @@ class Server:
 def server(tmp_path: Path, settings: Any) -> Iterator[Server]:
     redis = EmbeddedRedis(tmp_path, with_a_free_port(run_redis.new_url()))
     settings.REDIS_URL = redis.url
-    client.cache_clear()
+    client.forget()
     server = Server(redis)
     yield server
     server.kill()
-    client.cache_clear()
+    client.forget()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 from collections import deque
-from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +16,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from accounts.fresh import release_connection
+from accounts.once import Once
 
 from . import clock, recovery
 from .errors import NotNow, Recovering
@@ -188,17 +188,17 @@ class Process:
                 release_connection()
 
 
-@cache
-def this_process() -> Process:
-    """The one of this operating system process; it begins to tick at first use."""
+def _begin() -> Process:
     process = Process()
     if settings.USAGE_TICKS:
         process.start()
     return process
 
 
+# The one of this operating system process; it begins to tick at first use.
+this_process = Once(_begin)
 # A forked child is another process: it must not act in its parent's name.
-os.register_at_fork(after_in_child=this_process.cache_clear)
+os.register_at_fork(after_in_child=this_process.forget)
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

@@ -15,6 +15,8 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.once import Once
+
 from .errors import RedisAway
 
 # Waiting for a connection, making one, and one answer: under a second in all, even when all three run out.
@@ -40,8 +42,7 @@ class Script:
     sha: str
 
 
-@cache
-def client() -> Any:
+def _make_client() -> Any:
     """The client; untyped, because redis-py's types leave open whether answers are text (ours are) or bytes."""
     pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
@@ -54,6 +55,9 @@ def client() -> Any:
         decode_responses=True,
     )
     return redis.Redis(connection_pool=pool)
+
+
+client: Once[Any] = Once(_make_client)
 
 
 @cache

@@ -91,16 +91,19 @@ def supervise(place: Workplace, embedded: list[EmbeddedPostgres | EmbeddedRedis]
 def with_a_free_port(url: str) -> str:
     """The same address where its port is free, else with another port (the password belongs to the data: it stays)."""
     parts = urlsplit(url)
-    for port in (parts.port or 0, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            free = probe.getsockname()[1]
-            return parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{free}").geturl()
-    raise RuntimeError("no free port on 127.0.0.1")
+    port = free_port(parts.port or 0)
+    return parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
+
+
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nobody listens there, else any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def write_private(path: Path, values: dict[str, str]) -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 
 import urllib3
 from urllib3.exceptions import (
@@ -15,6 +14,8 @@ from urllib3.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+
+from accounts.once import Once
 
 from ..errors import Unclear, Unsent
 
@@ -32,11 +33,13 @@ class Answer:
     body: bytes
 
 
-@cache
-def _pool() -> urllib3.PoolManager:
+def _make_pool() -> urllib3.PoolManager:
     return urllib3.PoolManager(
         num_pools=64, maxsize=2000, retries=False, ssl_context=ssl.create_default_context(), cert_reqs="CERT_REQUIRED"
     )
+
+
+_pool = Once(_make_pool)
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -4,11 +4,12 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
+
+from accounts.once import Once
 
 SOURCE = Path(__file__).with_name("registry.toml")
 
@@ -87,8 +88,7 @@ def connection(name: str) -> Connection | None:
     return _connections().get(name)
 
 
-@cache
-def _connections() -> dict[str, Connection]:
+def _connect() -> dict[str, Connection]:
     found = {}
     for provider in PROVIDERS.values():
         texts = [part.strip() for part in settings.ENVIRONMENT.get(provider.variable, "").split(",") if part.strip()]
@@ -104,8 +104,11 @@ def _connections() -> dict[str, Connection]:
     return found
 
 
+_connections = Once(_connect)
+
+
 def forget_connections() -> None:
-    _connections.cache_clear()
+    _connections.forget()
 
 
 def _mark(key: str) -> str:
