@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from .env import Env, generated_secret, read_env_file, read_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"
 ENV_FILE = Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env.local")
 
 # Everything as given, for what is named by data: each provider's key and address.
 ENVIRONMENT = read_environment(ENV_FILE)
 env = Env(ENVIRONMENT)
+VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var")
 
 APP_ENV = env.choice("APP_ENV", "development", "production")
 PRODUCTION = APP_ENV == "production"

@@ -9,6 +9,7 @@ prepare      once per start, under the supervisor: wait, migrate, load, open the
 when_ready   what every other program waits with until then
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ class Workplace:
     """Where one checkout keeps what it makes: the data, the logs, and what is running now."""
 
     var: Path
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Workplace":
+        return cls(Path(environment.get("VAR_DIR") or BASE / "var").resolve())
 
     @property
     def run(self) -> Path:

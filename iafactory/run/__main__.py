@@ -23,7 +23,7 @@ from .redis import EmbeddedRedis
 
 def main() -> int:
     env = Env(read_environment(BASE / ".env.local"))
-    place = Workplace(BASE / "var")
+    place = Workplace.of(env.values)
     for folder in (place.run, place.log):
         folder.mkdir(parents=True, exist_ok=True)
     lock = claim(place)
@@ -41,7 +41,7 @@ def main() -> int:
         return 1
     for server in embedded:
         if isinstance(server, EmbeddedPostgres) and not server.exists:
-            print("Making an embedded PostgreSQL under var/postgres…", flush=True)
+            print(f"Making an embedded PostgreSQL in {server.data}…", flush=True)
         server.prepare()
     remember_addresses(env, place, embedded)
     supervise(place, embedded)
@@ -75,7 +75,7 @@ def remember_addresses(env: Env, place: Workplace, embedded: list[EmbeddedPostgr
     """Keep the embedded addresses (their passwords are in them), and hand all in use to the programs."""
     urls = {server.setting: server.url for server in embedded}
     write_private(place.embedded_env, read_env_file(place.embedded_env) | urls)
-    os.environ |= urls
+    os.environ |= urls | {"VAR_DIR": str(place.var)}
     for name in ("POSTGRES_URL", "REDIS_URL"):
         os.environ.setdefault(name, env.text(name))
 

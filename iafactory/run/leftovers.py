@@ -9,6 +9,7 @@ import psutil
 # Every program is started with these two, and its children inherit them: that is how leftovers are known as ours.
 VAR_MARK = "IAFACTORY_VAR"
 PROGRAM_MARK = "IAFACTORY_PROGRAM"
+SERVERS = ("postgres", "redis")
 
 
 def stop_leftovers(var: Path, stopping_order: tuple[str, ...], grace: float = 20) -> list[str]:
@@ -33,12 +34,18 @@ def stop_leftovers(var: Path, stopping_order: tuple[str, ...], grace: float = 20
 
 
 def processes_of(var: Path, program: str) -> Iterator[psutil.Process]:
+    """The running processes of one program of this checkout."""
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
+            if program in SERVERS:
+                # A database server writes its title over its environment; its data directory is on its command line.
+                ours = any(argument.startswith(str(var / program)) for argument in process.cmdline())
+            else:
+                environment = process.environ()
+                ours = (environment.get(VAR_MARK), environment.get(PROGRAM_MARK)) == (str(var), program)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        if environment.get(VAR_MARK) == str(var) and environment.get(PROGRAM_MARK) == program:
+        if ours:
             yield process
 
 

@@ -16,7 +16,7 @@ import psycopg
 import redis
 from psycopg import sql
 
-from . import BASE, Workplace
+from . import Workplace
 from .__main__ import write_private
 
 SERVERS_SECONDS = 60
@@ -28,7 +28,7 @@ class Trouble(Exception):
 
 
 def main() -> int:
-    place = Workplace(BASE / "var")
+    place = Workplace.of(os.environ)
     try:
         wait_for_postgres()
         wait_for_redis()

@@ -86,7 +86,7 @@ def _section(place: Workplace, program: Program) -> str:
     lines = {
         "command": shlex.join(program.command),
         "priority": program.priority,
-        "environment": ",".join(f"{name}={shlex.quote(value)}" for name, value in marks.items()),
+        "environment": ",".join(f'{name}="{value}"' for name, value in marks.items()),
         "autorestart": "false" if program.once else "true",
         # Up for a second is up: whatever dies later is started again at once. Before that the supervisor waits
         # 1, 2, 3… seconds between tries, and never gives up.

@@ -41,6 +41,8 @@ class EmbeddedRedis:
             "maxmemory-policy": "noeviction",
             "databases": 16,
             "daemonize": "no",
+            # Its command line stays as it is: that is how a leftover is known.
+            "set-proc-title": "no",
         }
         # 0600: it holds the password, which an argument would show to every user of the machine.
         with open(os.open(self.configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
