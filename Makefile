@@ -3,12 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint types imports migrations unit lock format clean
+.PHONY: run test lint types imports unit format messages lock clean
 
-run: .venv/installed
+run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
 
-test: lint types imports migrations unit
+test: lint types imports unit
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -20,15 +20,16 @@ types: .venv/installed-dev
 imports: .venv/installed-dev
 	$(BIN)/lint-imports
 
-migrations: .venv/installed-dev
-	$(BIN)/python manage.py makemigrations --check --dry-run
-
-unit: .venv/installed-dev
+unit: .venv/installed-dev .venv/messages
 	$(BIN)/python -m pytest
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Collect the sentences to translate (needs gettext's xgettext).
+messages: .venv/installed
+	$(BIN)/python manage.py makemessages --locale fr --locale ar --no-location --no-wrap --ignore .venv --ignore var
 
 # Every version pinned, with who asks for it.
 lock: .venv/installed
@@ -39,7 +40,12 @@ lock: .venv/installed
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-.venv/installed: requirements.txt locale
+# The translations, compiled; by Babel, because a bare machine has no msgfmt.
+.venv/messages: .venv/installed $(wildcard locale/*/LC_MESSAGES/django.po)
+	@$(BIN)/pybabel --quiet compile --directory=locale --domain=django
+	@touch $@
+
+.venv/installed: requirements.txt
 	@echo "Installing into .venv (a minute or two, the first time)…"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) install --quiet --requirement requirements.txt

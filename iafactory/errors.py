@@ -123,10 +123,19 @@ def find(error: BaseException) -> Error:
 
 
 def sentence(request: HttpRequest, known: Error, error: BaseException) -> str:
-    facts = {name: value for name, value in _attributes(error).items() if not name.startswith("_")}
     with translation.override(translation.get_language_from_request(request)):
         text = str(known.message)
-        return text % facts if "%(" in text else text
+        return text % facts_of(error) if "%(" in text else text
+
+
+def facts_of(error: BaseException) -> dict[str, Any]:
+    """What a sentence may name; asked for in the caller's language."""
+    facts = dict(vars(error))
+    if isinstance(error, llmrouter.InvalidChat):
+        facts["why"] = error.why
+    if (limits := facts.get("limits")) is not None:
+        facts |= {"per_minute": limits.per_minute, "per_day": limits.per_day}
+    return facts
 
 
 def code_of(error: BaseException, known: Error) -> str:
@@ -166,10 +175,3 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     # The traceback is logged by Django.
     return json_reply({"error": {"code": UNEXPECTED.code, "message": sentence(request, UNEXPECTED, Exception())}}, 500)
-
-
-def _attributes(error: BaseException) -> dict[str, Any]:
-    facts: dict[str, Any] = dict(getattr(error, "__dict__", {}))
-    if (limits := facts.get("limits")) is not None:
-        facts |= {"per_minute": limits.per_minute, "per_day": limits.per_day}
-    return facts

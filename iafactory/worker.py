@@ -23,7 +23,9 @@ class Idle:
         self._worker.idle.add(self)
         self.timeout.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         self._worker.idle.discard(self)
         self.timeout.cancel()
         return error is self.timeout

@@ -19,6 +19,10 @@ RouterError
 └── EveryProviderFailed
 """
 
+from django.utils.functional import Promise
+
+StrOrPromise = str | Promise
+
 
 class RouterError(Exception):
     pass
@@ -31,12 +35,17 @@ class CallerFault(RouterError):
 
 
 class InvalidChat(CallerFault):
-    """`why` is a sentence for the caller; `field` is what it is about."""
+    """`why` is a sentence for the caller, told in their language when it is read; `field` is what it is about."""
 
-    def __init__(self, why: str, field: str = "") -> None:
-        super().__init__(why)
-        self.why = why
+    def __init__(self, why: StrOrPromise, field: str = "", **facts: object) -> None:
+        super().__init__(field)
         self.field = field
+        self._why = why
+        self._facts = {"field": field, **facts}
+
+    @property
+    def why(self) -> str:
+        return str(self._why) % self._facts
 
 
 class UnknownModel(CallerFault):

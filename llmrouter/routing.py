@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from django.utils.translation import gettext_lazy as _
+
 from billing.entitlements import Entitlement
 from usage import health
 
@@ -40,7 +42,7 @@ def plan(model: Model, chat: Chat, entitlement: Entitlement, catalogue: Catalogu
     locked = entitlement.rank < model.min_rank
     own = () if locked else model.routes
     if chat.images and not any(route.image_tokens for route in model.routes):
-        raise InvalidChat(f"the model {model.name} takes no images", "messages")
+        raise InvalidChat(_("the model %(model)s takes no images"), "messages", model=model.name)
     good = able([route for route in own if route.good], chat)
     cheap = able([route for route in own if not route.good], chat)
     stand_in = able(catalogue.stand_in.routes if catalogue.stand_in else (), chat, besides=cheap)

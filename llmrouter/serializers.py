@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.utils.translation import gettext_lazy as _
 
 from .errors import InvalidChat
 from .types import Chat, Message
@@ -18,9 +19,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidChat(f"the body is not JSON (line {error.lineno}, column {error.colno})") from error
+        raise InvalidChat(
+            _("the body is not JSON (line %(line)s, column %(column)s)"), line=error.lineno, column=error.colno
+        ) from error
     if not isinstance(parsed, dict):
-        raise InvalidChat("the body must be a JSON object")
+        raise InvalidChat(_("the body must be a JSON object"))
     return parsed
 
 
@@ -44,41 +47,41 @@ def v2_messages(given: Mapping[str, Any]) -> list[Message]:
     """`prompt`, or `messages`; one of the two."""
     prompt, messages = given.get("prompt"), given.get("messages")
     if (prompt is None) == (messages is None):
-        raise InvalidChat("send either prompt or messages", "prompt")
+        raise InvalidChat(_("send either prompt or messages"), "prompt")
     if messages is not None:
         return plain_messages(messages)
     if not isinstance(prompt, str):
-        raise InvalidChat("prompt must be text", "prompt")
+        raise InvalidChat(_("%(field)s must be text"), "prompt")
     if not prompt.strip():
-        raise InvalidChat("prompt is empty", "prompt")
+        raise InvalidChat(_("%(field)s is empty"), "prompt")
     return [{"role": "user", "content": prompt}]
 
 
 def plain_messages(messages: Any) -> list[Message]:
     if not isinstance(messages, list) or not messages:
-        raise InvalidChat("messages must be a list that is not empty", "messages")
+        raise InvalidChat(_("%(field)s must be a list that is not empty"), "messages")
     return [plain_message(message, f"messages[{place}]") for place, message in enumerate(messages)]
 
 
 def plain_message(message: Any, where: str) -> Message:
     if not isinstance(message, dict) or message.get("role") not in ROLES[:4]:
-        raise InvalidChat(f"{where}.role must be one of: {', '.join(ROLES[:4])}", f"{where}.role")
+        raise InvalidChat(_("%(field)s must be one of: %(allowed)s"), f"{where}.role", allowed=", ".join(ROLES[:4]))
     content = message.get("content")
     if not isinstance(content, str) or not content.strip():
-        raise InvalidChat(f"{where}.content must be text that is not empty", f"{where}.content")
+        raise InvalidChat(_("%(field)s must be text that is not empty"), f"{where}.content")
     role = "system" if message["role"] == "developer" else message["role"]
     return {"role": role, "content": content}
 
 
 def refuse_many(given: Mapping[str, Any]) -> None:
     if given.get("n") not in (None, 1):
-        raise InvalidChat("n must be 1", "n")
+        raise InvalidChat(_("%(field)s must be 1"), "n")
 
 
 def text(given: Mapping[str, Any], name: str, *, default: str) -> str:
     value = given.get(name, default)
     if not isinstance(value, str) or not 0 < len(value) <= 128:
-        raise InvalidChat(f"{name} must be a text of 1 to 128 characters", name)
+        raise InvalidChat(_("%(field)s must be a text of 1 to 128 characters"), name)
     return value
 
 
@@ -87,7 +90,7 @@ def whole(given: Mapping[str, Any], name: str, *, default: int) -> int:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidChat(f"{name} must be a whole number from 1", name)
+        raise InvalidChat(_("%(field)s must be a whole number from 1"), name)
     return value
 
 
@@ -96,12 +99,12 @@ def number(given: Mapping[str, Any], name: str, least: float, most: float, *, de
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise InvalidChat(f"{name} must be a number from {least} to {most}", name)
+        raise InvalidChat(_("%(field)s must be a number from %(least)s to %(most)s"), name, least=least, most=most)
     return value
 
 
 def flag(given: Mapping[str, Any], name: str) -> bool:
     value = given.get(name)
     if value is not None and not isinstance(value, bool):
-        raise InvalidChat(f"{name} must be true or false", name)
+        raise InvalidChat(_("%(field)s must be true or false"), name)
     return bool(value)

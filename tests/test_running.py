@@ -4,7 +4,6 @@ Rows are looked up by their requests: the processes outlive a test, and when it 
 what they had settled a second ago.
 """
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import requests
 from accounts.models import User
 from billing.models import Tier, UserTier
 from conftest import key_of, person
+from tests.concurrency import at_once
 from tests.product import Customer, Product
 from tests.standins.provider import ProviderStandIn, error
 from usage.models import UsageLog
@@ -27,22 +27,6 @@ pytestmark = pytest.mark.live
 
 def customer(product: Product, tier: str | None = None, email: str = "alice@example.dz") -> Customer:
     return Customer(product, key_of(person(email, tier)))
-
-
-def at_once(number: int, action: Callable[[], requests.Response]) -> list[requests.Response]:
-    answers: list[requests.Response] = []
-    gate = threading.Barrier(number)
-
-    def run() -> None:
-        gate.wait()
-        answers.append(action())
-
-    threads = [threading.Thread(target=run) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
@@ -87,7 +71,7 @@ def test_a_change_of_tier_by_sql_is_in_force_within_five_seconds(product: Produc
 
 def test_twelve_at_once_on_a_quota_of_three(product: Product, standin_server: ProviderStandIn) -> None:
     charlie = customer(product)
-    statuses = Counter(answer.status_code for answer in at_once(12, charlie.chat))
+    statuses = Counter(answer.status_code for answer in at_once(12, charlie.chat)[0])
     assert statuses == {200: 3, 429: 9}
     assert len(standin_server["groq"].calls) == 3
 
@@ -95,7 +79,7 @@ def test_twelve_at_once_on_a_quota_of_three(product: Product, standin_server: Pr
 def test_what_failed_is_given_back_under_concurrency(product: Product, standin_server: ProviderStandIn) -> None:
     charlie = customer(product)
     standin_server["groq"].faults = standin_server["openrouter"].faults = [error(500)]
-    assert Counter(answer.status_code for answer in at_once(3, charlie.chat)) == {502: 3}
+    assert Counter(answer.status_code for answer in at_once(3, charlie.chat)[0]) == {502: 3}
     assert charlie.get("/api/v2/usage/today").json()["messages_today"] == 0
     # The breakers that opened are forgotten, and every process hears of it with its next tick.
     client().delete("health:open", "health:failures")
@@ -110,7 +94,7 @@ def test_a_hundred_paid_calls_on_the_last_half_dollar(product: Product, standin_
     callers[0].get("/api/v2/usage/today")
     client().set("budget:today:usd", "49.5")
     turn = iter(range(100))
-    answers = at_once(100, lambda: callers[next(turn) % 4].chat(max_tokens=2000))
+    answers, _raised = at_once(100, lambda: callers[next(turn) % 4].chat(max_tokens=2000))
     assert {answer.status_code for answer in answers} == {200}
     billed = standin_server["openrouter"].billed
     assert Decimal("0.35") < billed <= Decimal("0.50")

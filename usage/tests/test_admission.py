@@ -1,6 +1,5 @@
 """Admission decides ban, limits, split and hold at once, and writes only when all agree."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -9,8 +8,9 @@ from typing import Any
 import pytest
 
 from accounts.models import User
+from tests.concurrency import at_once
 from usage import budget
-from usage.admission import Ticket, admit
+from usage.admission import admit
 from usage.bans import lift_ban, soft_ban
 from usage.errors import Banned, BudgetExceeded, QuotaExceeded, RateLimited
 
@@ -51,6 +51,7 @@ def test_a_message_given_back_can_be_sent_again() -> None:
 
 
 def test_twelve_at_once_on_a_quota_of_three() -> None:
+    budget.counters()  # attached, in the transaction of this thread
     admitted, refused = at_once(12, lambda: admit(ask(FREE, offers=(CHEAP,))))
     assert len(admitted) == 3
     assert {type(error) for error in refused} <= {QuotaExceeded, RateLimited}
@@ -141,29 +142,8 @@ def test_a_counter_that_is_no_amount_is_built_again_from_the_ledger(redis: Any, 
 
 def test_a_hundred_at_once_never_hold_more_than_the_budget(settings: Any) -> None:
     settings.DAILY_BUDGET_USD = Decimal("0.50")
+    budget.counters()  # attached, in the transaction of this thread
     tickets, _ = at_once(100, lambda: admit(ask(WEALTHY)))
     held = budget.counters(1).held
     assert 350_000_000 < held <= 500_000_000
     assert len([ticket for ticket in tickets if ticket.start == 0]) == 25
-
-
-def at_once(number: int, action: Callable[[], Ticket]) -> tuple[list[Ticket], list[Exception]]:
-    """The same from many threads; what came back, and what was raised."""
-    budget.counters()
-    done: list[Ticket] = []
-    raised: list[Exception] = []
-    gate = threading.Barrier(number)
-
-    def run() -> None:
-        gate.wait()
-        try:
-            done.append(action())
-        except Exception as error:  # noqa: BLE001 (the test looks at it)
-            raised.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return done, raised
