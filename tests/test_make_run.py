@@ -1,5 +1,6 @@
 """`make run` as a newcomer and as an accident have it: the banner's curl line, whatever dies, the orderly end."""
 
+import json
 import os
 import re
 import signal
@@ -75,7 +76,7 @@ class Running:
         found = re.search(r"^  (curl .*?\\\n.*?)$", self.text, re.MULTILINE)
         assert found, self.text
         answer = subprocess.run(found[1], shell=True, capture_output=True, text=True, check=True)
-        return requests.models.complexjson.loads(answer.stdout)
+        return json.loads(answer.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_the_servers_can_be_looked_into(running: Running) -> None:
     with psycopg.connect(urls["POSTGRES_URL"]) as connection:
         assert connection.execute("SHOW timezone").fetchone() == ("Africa/Algiers",)
     redis_cli = Path(sys.executable).with_name("redis-cli")
-    command = [redis_cli, "--no-auth-warning", "-u", urls["REDIS_URL"], "GET", "budget:today:usd"]
+    command = [str(redis_cli), "--no-auth-warning", "-u", urls["REDIS_URL"], "GET", "budget:today:usd"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("0.")
 
 

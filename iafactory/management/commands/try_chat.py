@@ -36,7 +36,6 @@ class Command(BaseCommand):
         finally:
             this_process().leave()
         self.stdout.write(served.reply.text)
-        self.stdout.write(
-            f"[{served.route.provider}/{served.route.serves}, {served.usage.tokens_input} + "
-            f"{served.usage.tokens_output} tokens, {dollars(served.usage.cost):.6f} USD, fallback {served.fallback_level}]"
-        )
+        usage = served.usage
+        tokens = f"{usage.tokens_input} + {usage.tokens_output} tokens"
+        self.stdout.write(f"[{served.route.provider}/{served.route.serves}, {tokens}, {dollars(usage.cost):.6f} USD]")

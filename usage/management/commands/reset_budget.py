@@ -25,8 +25,8 @@ class Command(BaseCommand):
             after = budget.counters()
         except NotNow as error:
             raise CommandError("Redis cannot be reached, or is being made whole. Try again in a moment.") from error
-        spent = reset.before_usd if reset.before_usd is not None else "a missing counter"
+        spent = "unknown" if reset.before_usd is None else f"{reset.before_usd:.6f} USD"
         self.stdout.write(
-            f"Budget of {reset.day}: {spent} USD before, {dollars(after.spent):.6f} USD after; "
-            f"the ledger says {reset.ledger_usd} USD. Recorded for {reset.by}."
+            f"Budget of {reset.day}: {spent} before, {dollars(after.spent):.6f} USD after; "
+            f"the ledger says {reset.ledger_usd:.6f} USD. Recorded for {reset.by}."
         )
