@@ -5,6 +5,7 @@ The apps raise what happened; what a caller reads of it is decided here. The sen
 
 import logging
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from rest_framework import exceptions as drf
 
 from accounts import errors as accounts
 from llmrouter import errors as llmrouter
-from llmrouter.replies import json_reply, tell_limits
+from llmrouter.replies import json_reply, tell_limits, to_json
 from usage import errors as usage
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ ERRORS: dict[type[BaseException], Error] = {
         400, "prompt_too_long", _("The prompt is longer than the model “%(model)s” can read.")
     ),
     llmrouter.Declined: Error(400, "request_declined", _("The model's provider declined this request.")),
+    llmrouter.TryAnotherRoute: Error(502, "provider_failed", _("The provider failed in the middle of its answer.")),
     llmrouter.EveryProviderFailed: Error(
         502, "providers_failed", _("No provider could answer. The message is not charged and not counted.")
     ),
@@ -97,17 +99,36 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
     known = find(error)
     if known is UNEXPECTED:
         logger.error("Error: unexpected", exc_info=error)
-    body: dict[str, Any] = {"code": code_of(error, known), "message": sentence(request, known, error)}
-    if details := details_of(error):
-        body["details"] = details
-    response = json_reply({"error": body}, known.status)
+    response = json_reply(body_of(request, error, known), known.status)
     if known.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after := retry_after_of(error, known):
         response.headers["Retry-After"] = str(retry_after)
     if (limits := getattr(error, "limits", None)) is not None:
         tell_limits(response, limits)
+    if speaks_openai(request) and isinstance(error, usage.QuotaExceeded | usage.BudgetExceeded):
+        # OpenAI's clients would try again at once, and once more.
+        response.headers["x-should-retry"] = "false"
     return response
+
+
+def body_of(request: HttpRequest, error: BaseException, known: Error) -> dict[str, Any]:
+    code, message, details = code_of(error, known), sentence(request, known, error), details_of(error)
+    if speaks_openai(request):
+        field = details.get("field") if isinstance(details, dict) else None
+        return {"error": {"message": message, "type": openai_type(known), "param": field, "code": code}}
+    return {"error": {"code": code, "message": message, **({"details": details} if details else {})}}
+
+
+def error_events(request: HttpRequest, events: Iterable[bytes]) -> Iterator[bytes]:
+    """A stream whose failure, after its first byte, is an event of its own and never a silent cut."""
+    try:
+        yield from events
+    except Exception as error:
+        known = find(error)
+        if known is UNEXPECTED:
+            logger.error("Error: unexpected, in the middle of a stream", exc_info=error)
+        yield b"data: " + to_json(body_of(request, error, known)) + b"\n\n"
 
 
 def answer_for_drf(error: Exception, context: dict[str, Any]) -> HttpResponse:
@@ -123,9 +144,27 @@ def find(error: BaseException) -> Error:
 
 
 def sentence(request: HttpRequest, known: Error, error: BaseException) -> str:
-    with translation.override(translation.get_language_from_request(request)):
+    with translation.override(language_of(request)):
         text = str(known.message)
         return text % facts_of(error) if "%(" in text else text
+
+
+def language_of(request: HttpRequest) -> str:
+    """The caller's; OpenAI's clients, which name none, are spoken to in English."""
+    if speaks_openai(request) and "Accept-Language" not in request.headers:
+        return "en"
+    return translation.get_language_from_request(request)
+
+
+def speaks_openai(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/v1/")
+
+
+def openai_type(known: Error) -> str:
+    if known.code in ("quota_exceeded", "budget_exceeded"):
+        return "insufficient_quota"
+    by_status = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    return by_status.get(known.status, "server_error" if known.status >= 500 else "invalid_request_error")
 
 
 def facts_of(error: BaseException) -> dict[str, Any]:

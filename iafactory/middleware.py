@@ -1,10 +1,10 @@
 """What every request passes, in the order of `settings.MIDDLEWARE`. Functions, because it is the chat's path too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 from uuid import uuid4
 
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import resolve
 
@@ -16,7 +16,7 @@ from usage.errors import NotNow
 from usage.standing import limits
 
 from . import logs
-from .errors import answer
+from .errors import answer, error_events
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -50,7 +50,10 @@ def chat_calls(get_response: GetResponse) -> GetResponse:
             return get_response(request)
         match = resolve(request.path_info)
         try:
-            return cast(HttpResponseBase, match.func(request))
+            response = cast(HttpResponseBase, match.func(request))
+            if isinstance(response, StreamingHttpResponse):
+                response.streaming_content = error_events(request, cast("Iterator[bytes]", response.streaming_content))
+            return response
         except Exception as error:  # noqa: BLE001 (every one has its answer in the table)
             return answer(request, error)
 

@@ -104,6 +104,12 @@ CORS_EXPOSE_HEADERS = [
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "Retry-After",
+    "X-IAF-Provider",
+    "X-IAF-Model",
+    "X-IAF-Cost",
+    "X-IAF-Fallback",
+    "X-IAF-Fallback-Level",
+    "X-IAF-Substitution",
 ]
 
 INSTALLED_APPS = [

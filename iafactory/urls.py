@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/v2/usage", views.UsageView.as_view(), name="usage"),
     path("api/v2/usage/today", views.UsageTodayView.as_view(), name="usage-today"),
     path("api/v2/", include("llmrouter.urls")),
+    path("v1/", include("llmrouter.v1.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),

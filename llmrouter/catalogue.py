@@ -53,6 +53,8 @@ class Model:
     max_output_tokens: int
     default_output_tokens: int
     image_tokens: int | None
+    # Seconds since the epoch.
+    added_at: int
     good: bool
     routes: tuple[Route, ...]
     list_price: Prices | None
@@ -111,6 +113,7 @@ def _model(row: models.Model, by_name: Mapping[str, models.Model]) -> Model:
         max_output_tokens=row.max_output_tokens,
         default_output_tokens=row.default_output_tokens,
         image_tokens=row.image_tokens,
+        added_at=int(row.added_at.timestamp()),
         good=demo is None and any(route.lane == models.Route.Lane.GOOD for route in route_rows),
         routes=tuple(route for route in routes if route is not None),
         list_price=next((prices_of(route) for route in route_rows), None),

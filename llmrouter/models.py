@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import FREE, Tier
@@ -56,6 +57,8 @@ class Model(models.Model):
     last_resort = models.BooleanField(
         _("last resort"), default=False, db_default=False, help_text=_("Serves when the stand-in cannot either.")
     )
+
+    added_at = models.DateTimeField(_("added"), db_default=Now(), editable=False)
 
     class Meta:
         db_table = "llm_models"

@@ -1,5 +1,7 @@
 """One call to one route: the dialect is asked, and the breakers hear how it went. Knows nothing of money."""
 
+from collections.abc import Generator
+
 from usage import health
 
 from .catalogue import Route
@@ -13,12 +15,12 @@ from .errors import (
     Unclear,
     Unsent,
 )
-from .providers import demo, openai
+from .providers import anthropic, demo, openai
 from .providers.base import Dialect
 from .providers.registry import Key
-from .types import Chat, Reply, Upstream
+from .types import Chat, Piece, Reply, Upstream
 
-DIALECTS: dict[str, Dialect] = {"openai": openai, "demo": demo}
+DIALECTS: dict[str, Dialect] = {"openai": openai, "anthropic": anthropic, "demo": demo}
 
 
 def send(route: Route, key: Key, chat: Chat, max_tokens: int) -> Reply:
@@ -31,6 +33,22 @@ def send(route: Route, key: Key, chat: Chat, max_tokens: int) -> Reply:
         raise
     praise(route, key)
     return reply
+
+
+def open_stream(route: Route, key: Key, chat: Chat, max_tokens: int) -> Generator[list[Piece], None, None]:
+    """The same in pieces. Closing it hangs up on the provider."""
+    dialect = DIALECTS[route.connection.provider.dialect]
+    pieces = dialect.stream(route.connection, key, upstream(route, chat, max_tokens))
+    try:
+        for number, batch in enumerate(pieces):
+            if number == 0:
+                praise(route, key)
+            yield batch
+    except TryAnotherRoute as error:
+        blame(route, key, error)
+        raise
+    finally:
+        pieces.close()
 
 
 def upstream(route: Route, chat: Chat, max_tokens: int) -> Upstream:

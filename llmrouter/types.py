@@ -31,12 +31,13 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """As a provider counted them. `cached` and `cache_written` are parts of `input`; reasoning is part of `output`."""
+    """As a provider counted them. `cached` and `cache_written` are parts of `input`, `reasoning` of `output`."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     cache_written: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,24 @@ class Reply:
     finish_reason: str
     tokens: Tokens | None
     cost: int | None = None
+    logprobs: Any = None
 
     @property
     def text(self) -> str:
         content = self.message.get("content")
         return content if isinstance(content, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a streamed answer: a delta in the OpenAI dialect, the end of it, its usage, or only a sign of life."""
+
+    delta: Mapping[str, Any] | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+    tokens: Tokens | None = None
+    cost: int | None = None
+    comment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +76,7 @@ class Upstream:
     messages: Sequence[Message]
     max_tokens: int
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    # The longest that a whole answer, or a stream, may take; None is the provider's default.
+    seconds: float | None = None
     # Dollars per million tokens of input and output that the provider may not charge above, where it takes that.
     max_price: tuple[float, float] | None = None

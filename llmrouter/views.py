@@ -1,79 +1,81 @@
 """The doors of the chat: parse, one call, answer. Plain Django views, for they are the hot path."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import authenticate
 from accounts.views import caller_of
 from billing.entitlements import entitlements_for
 from billing.money import dollars
 
 from .catalogue import Model, catalogue
-from .chat import Origin, Served, complete
+from .chat import Streamed, complete, stream
+from .doors import event_stream, origin_of
+from .journey import Served
 from .replies import json_reply, tell_limits
 from .serializers import parse_v2
-
-LONGEST_CLIENT_ID = 128
+from .v1.answers import DONE, ChunkWriter, event, frame_of
 
 
 @csrf_exempt
-def chat_v2(request: HttpRequest) -> HttpResponse:
+def chat_v2(request: HttpRequest) -> HttpResponseBase:
     origin = origin_of(request)
-    served = complete(origin, parse_v2(request.body))
+    chat = parse_v2(request.body)
+    if chat.stream:
+        streamed = stream(origin, chat)
+        response: HttpResponseBase = event_stream(chunks_v2(streamed), streamed)
+        tell_limits(response, streamed.journey.ticket.limits)
+        return response
+    served = complete(origin, chat)
     response = json_reply(answer_v2(served))
     tell_limits(response, served.ticket.limits)
     return response
 
 
-def origin_of(request: HttpRequest) -> Origin:
-    """Who calls, by which door; the caller stays on the request for the middleware."""
-    if request.method != "POST":
-        raise MethodNotAllowed(request.method or "")
-    caller = authenticate(request.headers.get("Authorization"))
-    request.caller = caller  # type: ignore[attr-defined]
-    request_id: str = request.request_id  # type: ignore[attr-defined]
-    return Origin(caller, request.path_info, request_id, client_request_id(request))
-
-
-def client_request_id(request: HttpRequest) -> str:
-    """The client's own id, kept beside ours; what is not plain short text is not kept."""
-    given = request.headers.get("X-Request-ID", "")
-    return given if given.isascii() and given.isprintable() and len(given) <= LONGEST_CLIENT_ID else ""
-
-
 def answer_v2(served: Served) -> dict[str, Any]:
-    ticket, limits = served.ticket, served.ticket.limits
-    budget_fallback = served.substitution == "budget"
+    limits, way = served.ticket.limits, served.way
     return {
-        "id": ticket.request_id,
+        "id": served.ticket.request_id,
         "response": served.reply.text,
-        "model": served.route.serves,
+        "model": way.route.serves,
         "requested_model": served.chat.model,
-        "provider": served.route.provider,
+        "provider": way.route.provider,
         "tokens": {"input": served.usage.tokens_input, "output": served.usage.tokens_output},
         "cost": dollars(served.usage.cost),
         "finish_reason": served.reply.finish_reason,
-        "fallback": served.fallback_level > 0,
-        "fallback_level": served.fallback_level,
-        "substitution": served.substitution,
-        "budget_fallback": budget_fallback,
-        "budget_scope": ticket.budget_scope if budget_fallback else None,
+        "fallback": way.fallback_level > 0,
+        "fallback_level": way.fallback_level,
+        "substitution": way.substitution,
+        "budget_fallback": way.substitution == "budget",
+        "budget_scope": way.budget_scope,
         "quota": {
             "limit": limits.per_day,
             "remaining": limits.per_day - limits.quota_used,
             "resets_at": datetime.fromtimestamp(limits.resets_at, timezone.get_default_timezone()),
         },
     }
+
+
+def chunks_v2(streamed: Streamed) -> Iterator[bytes]:
+    """The pieces as OpenAI's chunks; before the end, the whole answer's account (and its text, joined)."""
+    said: list[str] = []
+    writer = ChunkWriter(frame_of(streamed))
+    for pieces in streamed:
+        said += [piece.delta["content"] for piece in pieces if piece.delta and piece.delta.get("content")]
+        yield writer.write(pieces)
+    if streamed.served is not None:
+        yield event({**answer_v2(streamed.served), "response": "".join(said), "choices": []})
+    yield DONE
 
 
 class ModelPriceSerializer(serializers.Serializer[None]):

@@ -1,6 +1,9 @@
 """The demo: answers in development while no provider has a key, and says what it is."""
 
-from ..types import Reply, Tokens, Upstream
+import time
+from collections.abc import Generator
+
+from ..types import Piece, Reply, Tokens, Upstream
 from .registry import Connection, Key
 
 TEXT = (
@@ -18,6 +21,16 @@ def complete(connection: Connection, key: Key, call: Upstream) -> Reply:
         finish_reason="stop",
         tokens=Tokens(input=len(said(call).split()), output=len(text.split())),
     )
+
+
+def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[Piece], None, None]:
+    """Word by word, at a reader's pace."""
+    whole = complete(connection, key, call)
+    yield [Piece(delta={"role": "assistant", "content": ""})]
+    for word in whole.text.split(" "):
+        time.sleep(0.02)
+        yield [Piece(delta={"content": word + " "})]
+    yield [Piece(delta={}, finish_reason="stop", tokens=whole.tokens)]
 
 
 def answer_to(call: Upstream) -> str:

@@ -36,11 +36,12 @@ class Provider:
     usage: Literal["asked", "always", "never-ask"]
     key_shape: str = ""
     prices: str = ""
-    dialect: Literal["openai", "demo"] = "openai"
+    dialect: Literal["openai", "anthropic", "demo"] = "openai"
     keyless: bool = False
     free: bool = False
     cap_field: str = "max_tokens"
     drops: frozenset[str] = frozenset()
+    message_drops: frozenset[str] = frozenset()
     headers: Mapping[str, str] = field(default_factory=dict)
     abort_stops_billing: bool = False
     tells_cost: bool = False
@@ -76,7 +77,7 @@ def load(source: Path = SOURCE) -> dict[str, Provider]:
 def _provider(name: str, entry: dict[str, Any]) -> Provider:
     check = dict(entry.pop("check", {}))
     check |= {field: tuple(check[field]) for field in ("accepted", "refused") if field in check}
-    entry["drops"] = frozenset(entry.get("drops", ()))
+    entry |= {field: frozenset(entry[field]) for field in ("drops", "message_drops") if field in entry}
     return Provider(name=name, check=KeyCheck(**check), **entry)
 
 

@@ -1,6 +1,5 @@
 """POST /api/v2/chat through the whole path but the web server; the providers are the stand-in, over HTTP."""
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,6 @@ from django.test import Client
 
 from accounts.models import User
 from billing.models import Tier, UserTier
-from conftest import key_of
 from tests.standins.provider import (
     ProviderStandIn,
     cut_body,
@@ -20,52 +18,11 @@ from tests.standins.provider import (
     html_502,
 )
 from usage import budget
-from usage.drainer import drain
-from usage.models import UsageLog
 from usage.process import this_process
 
+from .talking import Talker, rows
+
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
-
-
-class Talker:
-    """Somebody with a key and something to say."""
-
-    def __init__(self, user: User) -> None:
-        self.user = user
-        self.key = key_of(user)
-
-    def post(self, **body: Any) -> Any:
-        return self.raw(json.dumps(body if "messages" in body else {"prompt": "Bonjour", **body}))
-
-    def raw(self, body: str | bytes, **headers: str) -> Any:
-        return Client().post(
-            "/api/v2/chat",
-            body,
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {self.key}", **headers},
-        )
-
-    def say(self, **body: Any) -> dict[str, Any]:
-        response = self.post(**body)
-        assert response.status_code == 200, response.content
-        answer: dict[str, Any] = response.json()
-        return answer
-
-
-@pytest.fixture
-def pro(alice: User) -> Talker:
-    return Talker(alice)
-
-
-@pytest.fixture
-def free(charlie: User) -> Talker:
-    return Talker(charlie)
-
-
-def rows() -> list[UsageLog]:
-    while drain():
-        pass
-    return list(UsageLog.objects.order_by("id"))
 
 
 def test_a_pro_request_goes_to_openrouter(pro: Talker, standin: ProviderStandIn) -> None:
@@ -101,7 +58,7 @@ def test_what_goes_upstream(pro: Talker, standin: ProviderStandIn) -> None:
 
 
 def test_headers(pro: Talker) -> None:
-    response = pro.raw('{"prompt": "Bonjour"}', **{"X-Request-ID": "mine-1"})
+    response = pro.send("/api/v2/chat", {"prompt": "Bonjour"}, **{"X-Request-ID": "mine-1"})
     assert response["X-Request-ID"] == response.json()["id"]
     assert (response["X-RateLimit-Limit"], response["X-RateLimit-Remaining"]) == ("15", "14")
     assert 0 < int(response["X-RateLimit-Reset"]) <= 60
@@ -331,7 +288,7 @@ BAD_BODIES: dict[str, tuple[str | bytes, int, str]] = {
 
 @pytest.mark.parametrize(("body", "status", "code"), BAD_BODIES.values(), ids=BAD_BODIES)
 def test_bad_input(pro: Talker, standin: ProviderStandIn, body: str | bytes, status: int, code: str) -> None:
-    response = pro.raw(body)
+    response = pro.send("/api/v2/chat", body)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert budget.counters(pro.user.pk).messages == 0
     assert standin["openrouter"].calls == []

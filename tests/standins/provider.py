@@ -4,6 +4,7 @@ One server plays all providers, each under its name: `http://127.0.0.1:<port>/op
 """
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,9 @@ class Call:
         return int(self.body.get("max_tokens") or self.body["max_completion_tokens"])
 
 
+# Those of the providers at which a client that hangs up is billed no further.
+ABORT_STOPS_BILLING = {"openrouter", "openai", "anthropic"}
+
 Misbehaviour = Callable[["Handler", Call], None]
 
 
@@ -57,6 +61,14 @@ class Books:
     input_tokens_per_byte: Decimal = Decimal("0.25")
     seconds: float = 0.0
     text: str = "Bonjour, je suis là."
+    # A stream: one word is one token, this long apart; with comments in between if asked to.
+    words: list[str] | None = None
+    pace: float = 0.0
+    comments: bool = False
+    # What the whole message holds beside its text: tool calls, say.
+    message: dict[str, Any] = field(default_factory=dict)
+    # Streams whose client hung up, in the middle.
+    hung_up: int = 0
 
     @property
     def billed(self) -> Decimal:
@@ -92,10 +104,21 @@ class ProviderStandIn:
         self.server.server_close()
 
 
+def finish_reason(books: Books, sent: int, cap: int) -> str:
+    if "tool_calls" in books.message:
+        return "tool_calls"
+    return "length" if sent == cap else "stop"
+
+
 class Server(ThreadingHTTPServer):
     standin: ProviderStandIn
     daemon_threads = True
     request_queue_size = 1024
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients hang up: that is what some tests are about."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -120,6 +143,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self, books: Books, call: Call) -> None:
         time.sleep(books.seconds)
+        if call.body.get("stream"):
+            self.stream(books, call)
+            return
         usage = self.bill(books, call)
         asked = call.cap
         self.answer(
@@ -132,18 +158,59 @@ class Handler(BaseHTTPRequestHandler):
                 "choices": [
                     {
                         "index": 0,
-                        "message": {"role": "assistant", "content": books.text},
-                        "finish_reason": "length" if usage["completion_tokens"] == asked else "stop",
+                        "message": {"role": "assistant", "content": books.text, **books.message},
+                        "finish_reason": finish_reason(books, usage["completion_tokens"], asked),
                     }
                 ],
                 "usage": usage,
             },
         )
 
-    def bill(self, books: Books, call: Call) -> dict[str, Any]:
-        asked = call.cap
+    def stream(self, books: Books, call: Call, *, until: int | None = None, obey: bool = True) -> None:
+        """Word by word, each billed as it leaves; `until` that many, or past the cap where it does not `obey`."""
+        words = (books.words or books.text.split(" "))[:until]
+        cap = call.cap if obey else len(words)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        sent = 0
+        try:
+            for word in words[:cap]:
+                if books.comments:
+                    self.chunk(b": PROCESSING\n\n")
+                self.event(call, {"index": 0, "delta": {"content": word + " "}, "finish_reason": None})
+                sent += 1
+                time.sleep(books.pace)
+            if until is None:
+                reason = finish_reason(books, sent, call.cap)
+                self.event(call, {"index": 0, "delta": dict(books.message), "finish_reason": reason})
+        except OSError:
+            books.hung_up += 1
+            raise
+        finally:
+            # Hanging up ends the bill where it does, and elsewhere the answer is billed whole.
+            billed = sent if call.provider in ABORT_STOPS_BILLING else min(cap, len(words))
+            usage = self.bill(books, call, output_tokens=billed)
+        if until is not None:
+            return
+        if call.provider != "groq" or call.body.get("stream_options", {}).get("include_usage"):
+            self.chunk(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
+        self.chunk(b"data: [DONE]\n\n")
+        self.chunk(b"")
+
+    def event(self, call: Call, choice: dict[str, Any]) -> None:
+        body = {"id": "gen-1", "object": "chat.completion.chunk", "model": call.model, "choices": [choice]}
+        self.chunk(b"data: " + json.dumps(body).encode() + b"\n\n")
+
+    def chunk(self, content: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+        self.wfile.flush()
+
+    def bill(self, books: Books, call: Call, *, output_tokens: int | None = None) -> dict[str, Any]:
         input_tokens = int(len(json.dumps(call.body["messages"])) * books.input_tokens_per_byte)
-        output_tokens = asked if books.output_tokens is None else min(books.output_tokens, asked)
+        if output_tokens is None:
+            output_tokens = call.cap if books.output_tokens is None else min(books.output_tokens, call.cap)
         price_in, price_out = BILLED.get(call.model, (Decimal(0), Decimal(0)))
         cost = (input_tokens * price_in + output_tokens * price_out) / 1_000_000
         if call.provider == "groq" or call.model.endswith(":free"):
@@ -201,3 +268,46 @@ def cut_body(handler: Handler, call: Call) -> None:
     handler.end_headers()
     handler.wfile.write(b'{"id": "gen-1", "choices": [')
     handler.close_connection = True
+
+
+def cut_stream(after: int) -> Misbehaviour:
+    """So many words, and then the connection is gone."""
+
+    def misbehave(handler: Handler, call: Call) -> None:
+        handler.stream(handler.server.standin[call.provider], call, until=after)
+        handler.close_connection = True
+
+    return misbehave
+
+
+def error_in_stream(after: int) -> Misbehaviour:
+    """So many words, and then an event that is an error."""
+
+    def misbehave(handler: Handler, call: Call) -> None:
+        handler.stream(handler.server.standin[call.provider], call, until=after)
+        body = {"error": {"code": 502, "message": "upstream died"}, "choices": [{"finish_reason": "error"}]}
+        handler.chunk(b"data: " + json.dumps(body).encode() + b"\n\n")
+        handler.chunk(b"")
+
+    return misbehave
+
+
+def silence_in_stream(after: int, seconds: float) -> Misbehaviour:
+    """So many words, and then only comments."""
+
+    def misbehave(handler: Handler, call: Call) -> None:
+        handler.stream(handler.server.standin[call.provider], call, until=after)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            handler.chunk(b": keep-alive\n\n")
+            time.sleep(0.1)
+        handler.close_connection = True
+
+    return misbehave
+
+
+def runaway(handler: Handler, call: Call) -> None:
+    """Does not stop where it was told to."""
+    books = handler.server.standin[call.provider]
+    books.words = ["word"] * 100_000
+    handler.stream(books, call, obey=False)

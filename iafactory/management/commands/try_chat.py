@@ -6,8 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.authentication import Caller
 from accounts.models import User
 from billing.money import dollars
-from llmrouter.chat import Origin, complete
+from llmrouter.chat import complete
 from llmrouter.errors import RouterError
+from llmrouter.journey import Origin
 from llmrouter.replies import to_json
 from llmrouter.serializers import DEFAULT_MODEL, parse_v2
 from usage.errors import UsageError
@@ -36,6 +37,6 @@ class Command(BaseCommand):
         finally:
             this_process().leave()
         self.stdout.write(served.reply.text)
-        usage = served.usage
+        usage, route = served.usage, served.way.route
         tokens = f"{usage.tokens_input} + {usage.tokens_output} tokens"
-        self.stdout.write(f"[{served.route.provider}/{served.route.serves}, {tokens}, {dollars(usage.cost):.6f} USD]")
+        self.stdout.write(f"[{route.provider}/{route.serves}, {tokens}, {dollars(usage.cost):.6f} USD]")

@@ -1,0 +1,50 @@
+"""What every door of the chat shares: who comes in, and the way that pieces go out."""
+
+from collections.abc import Iterator
+
+from django.http import HttpRequest, StreamingHttpResponse
+from rest_framework.exceptions import MethodNotAllowed
+
+from accounts.authentication import authenticate
+
+from .chat import Streamed
+from .journey import Origin
+
+LONGEST_CLIENT_ID = 128
+
+
+def origin_of(request: HttpRequest) -> Origin:
+    """Who calls, by which door; the caller stays on the request for the middleware."""
+    if request.method != "POST":
+        raise MethodNotAllowed(request.method or "")
+    caller = authenticate(request.headers.get("Authorization"))
+    request.caller = caller  # type: ignore[attr-defined]
+    request_id: str = request.request_id  # type: ignore[attr-defined]
+    return Origin(caller, request.path_info, request_id, client_request_id(request))
+
+
+def client_request_id(request: HttpRequest) -> str:
+    """The client's own id, kept beside ours; what is not plain short text is not kept."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if given.isascii() and given.isprintable() and len(given) <= LONGEST_CLIENT_ID else ""
+
+
+def event_stream(events: Iterator[bytes], streamed: Streamed) -> StreamingHttpResponse:
+    """Server-sent events that no proxy on the way holds back."""
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(Events(events, streamed), content_type="text/event-stream", headers=headers)
+
+
+class Events:
+    """The bytes of a stream. Closing them closes the stream, even where not one of them was asked for: a generator
+    that never began would not."""
+
+    def __init__(self, events: Iterator[bytes], streamed: Streamed) -> None:
+        self._events = events
+        self._streamed = streamed
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        self._streamed.close()

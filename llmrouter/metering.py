@@ -1,0 +1,106 @@
+"""What a stream has used so far: by the provider's word once it is given, by bounds until then."""
+
+import time
+from collections.abc import Iterator
+
+from usage.admission import Usage
+
+from .errors import RouterError
+from .journey import RouteAttempt
+from .prices import cost_of
+from .pricing import usage_of
+from .types import Piece, Reply, Tokens
+
+# As in `routing`: no language packs more bytes into a token, so this many bytes are a token at least.
+MOST_BYTES_PER_TOKEN = 8
+# How long a stream is read on for its usage after the client is gone, where hanging up would not end the bill.
+READ_ON_SECONDS = 30.0
+
+
+class Meter:
+    def __init__(self, attempt: RouteAttempt) -> None:
+        self._attempt = attempt
+        self._tokens: Tokens | None = None
+        self._cost: int | None = None
+        self._finish_reason = ""
+        self._deltas = 0
+        self._bytes = 0
+
+    def take(self, batch: list[Piece]) -> list[Piece]:
+        """Count what came; what of it the caller sees (signs of life only once there is an answer)."""
+        shown = []
+        for piece in batch:
+            if piece.tokens is not None:
+                self._tokens, self._cost = piece.tokens, piece.cost
+            if piece.finish_reason:
+                self._finish_reason = piece.finish_reason
+            if piece.delta:
+                self._count(piece.delta)
+            if piece.delta is not None or piece.finish_reason or (piece.comment and self._attempt.money.delivered):
+                shown.append(piece)
+        return shown
+
+    @property
+    def ran_over(self) -> bool:
+        """More came than the hold pays for: by the fewest tokens that it can have been."""
+        return max(self._deltas, self._bytes // MOST_BYTES_PER_TOKEN) > self._attempt.money.max_tokens
+
+    def cut(self) -> Piece:
+        """The last piece of an answer that we end."""
+        self._finish_reason = "length"
+        return Piece(delta={}, finish_reason="length")
+
+    def read_on(self, pieces: Iterator[list[Piece]]) -> None:
+        """The client is gone. Where hanging up does not end the bill, read on for the usage; else do nothing."""
+        if self._attempt.route.connection.provider.abort_stops_billing:
+            return
+        until = time.monotonic() + READ_ON_SECONDS
+        try:
+            for batch in pieces:
+                self.take(batch)
+                if self._tokens is not None or time.monotonic() > until:
+                    return
+        except RouterError:
+            # Cut at last: what it used stays unknown, and is taken at its bound.
+            return
+
+    def usage(self, *, gone: bool = False) -> Usage:
+        """By the provider's word, else a bound: the whole hold, or if the client is `gone` the input and what came."""
+        money, route = self._attempt.money, self._attempt.route
+        reason = "client_gone" if gone else self._finish_reason or "stop"
+        if self._tokens is not None:
+            reply = Reply(message={}, finish_reason=reason, tokens=self._tokens, cost=self._cost)
+            return usage_of(route, reply, money.hold)
+        offer = self._attempt.offer
+        came = offer.input + cost_of(self._bytes, offer.output) if gone else money.hold
+        return Usage(
+            tokens_output=self._bytes // 4,
+            cost=min(money.hold, came),
+            finish_reason=reason,
+            estimated=not route.free,
+        )
+
+    def reply(self) -> Reply:
+        return Reply(
+            message={"role": "assistant", "content": None},
+            finish_reason=self._finish_reason or "length",
+            tokens=self._tokens,
+            cost=self._cost,
+        )
+
+    def _count(self, delta: object) -> None:
+        size = _text_bytes(delta)
+        if size:
+            self._deltas += 1
+            self._bytes += size
+
+
+def _text_bytes(delta: object) -> int:
+    """UTF-8 bytes of all that a delta says: text, reasoning, arguments of tools; not its frame."""
+    if isinstance(delta, str):
+        return len(delta.encode())
+    if isinstance(delta, list):
+        return sum(_text_bytes(part) for part in delta)
+    if isinstance(delta, dict):
+        return sum(_text_bytes(part) for name, part in delta.items() if name not in ("role", "type", "id"))
+    return 0
