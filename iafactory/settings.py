@@ -189,12 +189,18 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "iafactory.errors.answer_for_drf",
     "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": False,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "IA Factory",
     "DESCRIPTION": "Every language model through one API, paid in dinars.",
     "VERSION": "2.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": ["iafactory.openapi.add_the_chat"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -244,5 +250,7 @@ LOGGING = {
     "loggers": {
         # One line for each 4xx would drown the events; those that matter are logged where they are decided.
         "django.request": {"level": "ERROR"},
+        # While PostgreSQL is away it tells of each of its tries to connect.
+        "psycopg.pool": {"level": "ERROR"},
     },
 }

@@ -1,9 +1,13 @@
 """What needs two apps at once: who am I with which tier, where do I stand, is everything up."""
 
+from typing import Any
+
 from django.db import DatabaseError, connection
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.generics import ListAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -122,10 +126,15 @@ class NewestFirst(CursorPagination):
     ordering = ("-created_at", "-id")
 
 
-class UsageView(APIView):
-    @extend_schema(responses=UsageRowSerializer(many=True), tags=["usage"])
-    def get(self, request: Request) -> Response:
-        pages = NewestFirst()
-        rows = UsageLog.objects.filter(user_id=caller_of(request).user_id)
-        page = pages.paginate_queryset(rows, request, view=self)
-        return pages.get_paginated_response(UsageRowSerializer(page, many=True).data)
+class UsageView(ListAPIView[UsageLog]):
+    """The caller's calls, newest first. Every attempt is a row: a call that fell back has several."""
+
+    serializer_class = UsageRowSerializer
+    pagination_class = NewestFirst
+
+    @extend_schema(tags=["usage"])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[UsageLog]:
+        return UsageLog.objects.filter(user_id=caller_of(self.request).user_id)

@@ -9,7 +9,8 @@ from .models import Model, Route
 class RouteInline(TabularInline):  # type: ignore[misc]
     model = Route
     extra = 0
-    fields = ("provider", "upstream", "serves", "lane", "position", "enabled", "free", "input_price", "output_price")
+    fields = ("provider", "upstream", "serves", "lane", "position", "weight", "enabled", "free")
+    show_change_link = True
 
 
 @admin.register(Model)
@@ -18,6 +19,7 @@ class CatalogueModelAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = ("vendor", "min_tier", "enabled")
     list_select_related = ("min_tier",)
     search_fields = ("name", "title")
+    filter_horizontal = ("only_tiers",)
     inlines: ClassVar = [RouteInline]
 
 

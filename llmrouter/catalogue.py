@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from accounts.errors import AccountsAway
 from accounts.fresh import Fresh, StoreAway
+from billing.money import NANO
 
 from . import models
 from .errors import UnknownModel
@@ -25,6 +26,9 @@ class Route:
     good: bool
     free: bool
     prices: Prices | None
+    position: int
+    weight: int
+    seconds: float | None
     context_window: int
     max_output_tokens: int
     image_tokens: int | None
@@ -49,6 +53,8 @@ class Model:
     description: str
     min_tier: str
     min_rank: int
+    # The tiers that may have it, where staff named them one by one.
+    only_tiers: frozenset[str]
     context_window: int
     max_output_tokens: int
     default_output_tokens: int
@@ -58,6 +64,9 @@ class Model:
     good: bool
     routes: tuple[Route, ...]
     list_price: Prices | None
+
+    def open_to(self, tier: str, rank: int) -> bool:
+        return tier in self.only_tiers if self.only_tiers else rank >= self.min_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,9 @@ def forget_catalogue() -> None:
 
 
 def _load(_key: None) -> Catalogue:
-    rows = list(models.Model.objects.filter(enabled=True).select_related("min_tier").prefetch_related("routes"))
+    rows = list(
+        models.Model.objects.filter(enabled=True).select_related("min_tier").prefetch_related("routes", "only_tiers")
+    )
     by_name = {row.name: row for row in rows}
     found = {row.name: _model(row, by_name) for row in rows}
     return Catalogue(
@@ -109,6 +120,7 @@ def _model(row: models.Model, by_name: Mapping[str, models.Model]) -> Model:
         description=row.description,
         min_tier=row.min_tier.name,
         min_rank=row.min_tier.rank,
+        only_tiers=frozenset(tier.name for tier in row.only_tiers.all()),
         context_window=row.context_window,
         max_output_tokens=row.max_output_tokens,
         default_output_tokens=row.default_output_tokens,
@@ -125,8 +137,8 @@ def _route(row: models.Route, served: models.Model) -> Route | None:
     if reached is None:
         return None
     free, prices = row.free or reached.free, prices_of(row)
-    if not free and prices is None:
-        # A price is missing: never on a paid route. `load_models --check` names it.
+    if not free and (prices is None or too_dear(row, prices)):
+        # Never on a paid route without a price, or above the one that staff allow. `load_models --check` names it.
         return None
     return Route(
         connection=reached,
@@ -135,10 +147,18 @@ def _route(row: models.Route, served: models.Model) -> Route | None:
         good=row.lane == models.Route.Lane.GOOD,
         free=free,
         prices=prices,
+        position=row.position,
+        weight=row.weight,
+        seconds=row.timeout_seconds,
         context_window=served.context_window,
         max_output_tokens=served.max_output_tokens,
         image_tokens=served.image_tokens,
     )
+
+
+def too_dear(row: models.Route, prices: Prices) -> bool:
+    limits = ((row.max_input_price, prices.input), (row.max_output_price, prices.output))
+    return any(limit is not None and price > limit * NANO for limit, price in limits)
 
 
 def _demo(row: models.Model, reached: Connection) -> Route:
@@ -150,6 +170,9 @@ def _demo(row: models.Model, reached: Connection) -> Route:
         good=False,
         free=True,
         prices=None,
+        position=0,
+        weight=1,
+        seconds=None,
         context_window=row.context_window,
         max_output_tokens=row.max_output_tokens,
         image_tokens=row.image_tokens or 0,

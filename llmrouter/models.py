@@ -18,7 +18,7 @@ def known_provider(name: str) -> None:
         raise ValidationError(_("There is no provider “%(name)s”."), params={"name": name})
 
 
-def price_override(name: Any) -> "models.DecimalField[Any, Any]":
+def price(name: Any, help_text: Any) -> "models.DecimalField[Any, Any]":
     return models.DecimalField(
         name,
         max_digits=12,
@@ -26,8 +26,16 @@ def price_override(name: Any) -> "models.DecimalField[Any, Any]":
         null=True,
         blank=True,
         validators=[MinValueValidator(0)],
-        help_text=_("USD per million tokens. Empty: the list price."),
+        help_text=help_text,
     )
+
+
+def price_override(name: Any) -> "models.DecimalField[Any, Any]":
+    return price(name, _("USD per million tokens. Empty: the list price."))
+
+
+def price_limit(name: Any) -> "models.DecimalField[Any, Any]":
+    return price(name, _("USD per million tokens. A dearer route is not used. Empty: no limit."))
 
 
 class Model(models.Model):
@@ -45,6 +53,13 @@ class Model(models.Model):
     )
     image_tokens = models.PositiveIntegerField(
         _("most tokens per image"), null=True, blank=True, help_text=_("Empty: the model takes no images.")
+    )
+    only_tiers = models.ManyToManyField(
+        Tier,
+        blank=True,
+        related_name="+",
+        verbose_name=_("only for tiers"),
+        help_text=_("Empty: for the tier above and all higher ones."),
     )
     enabled = models.BooleanField(_("enabled"), default=True, db_default=True)
     position = models.PositiveSmallIntegerField(_("position"), default=0, db_default=0)
@@ -93,6 +108,16 @@ class Route(models.Model):
     )
     lane = models.CharField(_("lane"), max_length=8, choices=Lane, default=Lane.GOOD, db_default=Lane.GOOD)
     position = models.PositiveSmallIntegerField(_("order"), default=0, db_default=0)
+    weight = models.PositiveSmallIntegerField(
+        _("weight"),
+        default=1,
+        db_default=1,
+        validators=[MinValueValidator(1)],
+        help_text=_("Among routes of the same order: how often this one comes first."),
+    )
+    timeout_seconds = models.PositiveSmallIntegerField(
+        _("time-out (s)"), null=True, blank=True, help_text=_("Of a whole answer. Empty: 120, and 300 for a stream.")
+    )
     enabled = models.BooleanField(_("enabled"), default=True, db_default=True)
     free = models.BooleanField(
         _("free"), default=False, db_default=False, help_text=_("The provider bills nothing for it.")
@@ -103,6 +128,8 @@ class Route(models.Model):
     output_price = price_override(_("output price"))
     cache_read_price = price_override(_("cache read price"))
     cache_write_price = price_override(_("cache write price"))
+    max_input_price = price_limit(_("highest input price"))
+    max_output_price = price_limit(_("highest output price"))
 
     class Meta:
         db_table = "llm_routes"

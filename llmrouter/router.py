@@ -57,6 +57,7 @@ def upstream(route: Route, chat: Chat, max_tokens: int) -> Upstream:
         messages=chat.messages,
         max_tokens=max_tokens,
         parameters=chat.parameters,
+        seconds=route.seconds,
         max_price=_max_price(route),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from random import random
 
 from django.utils.translation import gettext_lazy as _
 
@@ -39,12 +40,12 @@ def plan(model: Model, chat: Chat, entitlement: Entitlement, catalogue: Catalogu
     """Raises `PromptTooLong` when not even the asked model could read it."""
     if estimated_tokens(chat) > model.context_window:
         raise PromptTooLong(model.name)
-    locked = entitlement.rank < model.min_rank
+    locked = not model.open_to(entitlement.tier, entitlement.rank)
     own = () if locked else model.routes
     if chat.images and not any(route.image_tokens for route in model.routes):
         raise InvalidChat(_("the model %(model)s takes no images"), "messages", model=model.name)
-    good = able([route for route in own if route.good], chat)
-    cheap = able([route for route in own if not route.good], chat)
+    good = able(in_order([route for route in own if route.good]), chat)
+    cheap = able(in_order([route for route in own if not route.good]), chat)
     stand_in = able(catalogue.stand_in.routes if catalogue.stand_in else (), chat, besides=cheap)
     last = able(catalogue.last_resort.routes if catalogue.last_resort else (), chat, besides=[*cheap, *stand_in])
     return Plan(
@@ -55,6 +56,14 @@ def plan(model: Model, chat: Chat, entitlement: Entitlement, catalogue: Catalogu
         eligible=model.good and not locked,
         locked=locked,
     )
+
+
+def in_order(routes: Sequence[Route]) -> list[Route]:
+    """By their order; among equals by lot, the heavier ones first more often."""
+    if len({route.position for route in routes}) == len(routes):
+        return list(routes)
+    # A random number to the power of 1/weight is the greatest with a probability in proportion to the weight.
+    return sorted(routes, key=lambda route: (route.position, -(random() ** (1 / route.weight))))
 
 
 def able(routes: Sequence[Route], chat: Chat, besides: Sequence[Route] = ()) -> list[Route]:

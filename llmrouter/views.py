@@ -107,7 +107,10 @@ class ModelsView(APIView):
     def get(self, request: Request) -> Response:
         entitlement = entitlements_for(caller_of(request).user_id)
         known = catalogue()
-        body = [described(model, locked=entitlement.rank < model.min_rank) for model in known.models.values()]
+        body = [
+            described(model, locked=not model.open_to(entitlement.tier, entitlement.rank))
+            for model in known.models.values()
+        ]
         return Response({"tier": entitlement.tier, "models": body})
 
 

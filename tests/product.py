@@ -33,7 +33,11 @@ class Product:
         }
         self.log = log.open("ab")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def start(self) -> None:
         self.launch("web", "-m", "gunicorn", "--config=iafactory/gunicorn.py", "iafactory.wsgi")
@@ -72,9 +76,9 @@ class Product:
         self.processes[name].send_signal(number)
 
     def stop(self) -> None:
-        for name in ("web", "drainer"):
-            self.signal(name, signal.SIGTERM)
-            self.processes[name].wait(timeout=45)
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=45)
         self.log.close()
 
 

@@ -10,6 +10,12 @@ from llmrouter.models import Model, Route
 from llmrouter.providers.registry import PROVIDERS
 
 SOURCE = Path(__file__).parents[2] / "catalogue.toml"
+# Models that their providers have shut down, and when: a route to one only costs a failed attempt.
+RETIRED = {
+    "groq": {"llama-3.3-70b-versatile": "2026-08-16", "llama-3.1-8b-instant": "2026-08-16"},
+    "xai": {"grok-3": "2026-05-15", "grok-4-0709": "2026-05-15", "grok-4-fast": "2026-05-15"},
+    "cerebras": {"llama-3.3-70b": "2026-02", "qwen-3-32b": "2026-02", "llama3.1-8b": "2026-05-27"},
+}
 
 
 class Command(BaseCommand):
@@ -19,7 +25,11 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="change nothing; name the routes without a price")
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="change nothing; name routes without a price, or to models known to be retired",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["check"]:
@@ -46,14 +56,28 @@ class Command(BaseCommand):
         return True
 
     def check_prices(self) -> None:
-        missing = [
-            str(route)
-            for route in Route.objects.filter(enabled=True, free=False)
-            if list_prices(PROVIDERS[route.provider].prices, route.upstream) is None and route.input_price is None
+        troubles = [
+            trouble
+            for route in Route.objects.filter(enabled=True, model__enabled=True).select_related("model")
+            for trouble in troubles_of(route)
         ]
-        for route in missing:
-            self.stdout.write(f"no price: {route} (it never runs paid; enter a price in the admin)")
-        self.stdout.write(f"{len(missing)} routes without a price.")
+        for trouble in troubles:
+            self.stdout.write(trouble)
+        self.stdout.write(f"{len(troubles)} troubles in the catalogue.")
+
+
+def troubles_of(route: Route) -> list[str]:
+    """What is wrong with a route, and what to do about it."""
+    provider = PROVIDERS.get(route.provider)
+    if provider is None:
+        return [f"unknown provider: {route} (disable the route, or enter another provider)"]
+    found = []
+    if route.upstream in RETIRED.get(route.provider, {}):
+        since = RETIRED[route.provider][route.upstream]
+        found.append(f"retired: {route}, since {since} (disable the route, or enter a successor)")
+    if not route.free and route.input_price is None and list_prices(provider.prices, route.upstream) is None:
+        found.append(f"no price: {route} (it never runs paid; enter its prices in the admin)")
+    return found
 
 
 def catalogue_file() -> dict[str, dict[str, Any]]:
