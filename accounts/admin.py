@@ -1,15 +1,32 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from .models import ApiKey, User
+from .models import ApiKey, SoftBan, User
 
 admin.site.unregister(Group)
+# Their pages would show refresh tokens.
+admin.site.unregister([BlacklistedToken, OutstandingToken])
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """A ledger: seen, never written by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 class ApiKeyInline(TabularInline):  # type: ignore[misc]
@@ -43,3 +60,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
     filter_horizontal = ("user_permissions",)
+
+
+@admin.register(SoftBan)
+class SoftBanAdmin(ReadOnlyAdmin):
+    list_display = ("user", "reason", "until", "lifted_at", "banned_by")
+    list_select_related = ("user", "banned_by")
+    list_filter: ClassVar = ["lifted_at"]

@@ -19,7 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from .errors import AccountsAway, BadCredentials, ExpiredToken, Unauthenticated
 from .fresh import Fresh, StoreAway
 from .keys import PREFIX, digest_of
-from .models import ApiKey, User
+from .models import ApiKey, SoftBan, User
 
 # The last use of a key is told to the minute: one write a minute, not one a call.
 LAST_USE_EVERY = timedelta(minutes=1)
@@ -27,13 +27,18 @@ LAST_USE_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Someone whose credentials held. `valid_until` is in seconds since the epoch."""
+    """Someone whose credentials held. Times are in seconds since the epoch."""
 
     user_id: int
     email: str
     is_staff: bool
     valid_until: float = math.inf
     api_key_id: int | None = None
+    banned_until: float = 0.0
+
+    @property
+    def banned(self) -> bool:
+        return self.banned_until > time.time()
 
     # What Django REST framework's permissions ask of a user.
     @property
@@ -91,7 +96,7 @@ def _load_api_key(token: str) -> Caller:
     ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_EVERY), pk=key.pk).update(
         last_used_at=now
     )
-    return Caller(key.user_id, key.user.email, key.user.is_staff, api_key_id=key.pk)
+    return _caller(key.user, api_key_id=key.pk)
 
 
 def _load_jwt(token: str) -> Caller:
@@ -99,7 +104,12 @@ def _load_jwt(token: str) -> Caller:
     user = User.objects.filter(pk=claims["user_id"], is_active=True).only("email", "is_staff").first()
     if user is None:
         raise BadCredentials
-    return Caller(user.pk, user.email, user.is_staff, valid_until=float(claims["exp"]))
+    return _caller(user, valid_until=float(claims["exp"]))
+
+
+def _caller(user: User, **facts: Any) -> Caller:
+    ban = SoftBan.objects.in_force(timezone.now()).filter(user=user).first()
+    return Caller(user.pk, user.email, user.is_staff, banned_until=ban.until.timestamp() if ban else 0.0, **facts)
 
 
 def _verified(token: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -60,6 +61,15 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    def clean(self) -> None:
+        super().clean()
+        self.email = normal_email(self.email)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # However it is made (the admin, a shell): the address is looked up in lower case.
+        self.email = normal_email(self.email)
+        super().save(*args, **kwargs)
+
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def in_force(self) -> Self:
@@ -90,6 +100,37 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})"
+
+
+class SoftBanQuerySet(models.QuerySet["SoftBan"]):
+    def in_force(self, at: datetime) -> Self:
+        return self.filter(lifted_at=None, until__gt=at)
+
+
+class SoftBan(models.Model):
+    """A user who may not chat for a while. This is the truth of it; Redis holds a copy that bites at once."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="soft_bans", verbose_name=_("user"))
+    reason = models.CharField(_("reason"), max_length=200)
+    banned_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
+    created_at = models.DateTimeField(_("from"), db_default=Now())
+    until = models.DateTimeField(_("until"))
+    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
+    lifted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("lifted by"))
+
+    objects: ClassVar = SoftBanQuerySet.as_manager()
+
+    class Meta:
+        db_table = "soft_bans"
+        verbose_name = _("soft ban")
+        verbose_name_plural = _("soft bans")
+        constraints: ClassVar = [
+            # Two members of staff ban the same user at once: one ban.
+            models.UniqueConstraint(fields=["user"], condition=models.Q(lifted_at=None), name="soft_bans_one_unlifted")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.reason}"
 
 
 def normal_email(email: str) -> str:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import cast
 
+from django.db import transaction
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from .errors import BadCredentials, ExpiredToken
@@ -17,7 +19,10 @@ class TokenPair:
 
 
 def issue_tokens(user: User) -> TokenPair:
-    refresh = RefreshToken.for_user(user)
+    with transaction.atomic():
+        refresh = RefreshToken.for_user(user)
+        # The library keeps the token itself beside its id; the id is enough to blacklist it.
+        OutstandingToken.objects.filter(jti=refresh["jti"]).update(token="")
     return TokenPair(str(refresh.access_token), str(refresh))
 
 

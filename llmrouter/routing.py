@@ -62,8 +62,12 @@ def in_order(routes: Sequence[Route]) -> list[Route]:
     """By their order; among equals by lot, the heavier ones first more often."""
     if len({route.position for route in routes}) == len(routes):
         return list(routes)
-    # A random number to the power of 1/weight is the greatest with a probability in proportion to the weight.
-    return sorted(routes, key=lambda route: (route.position, -(random() ** (1 / route.weight))))
+    return sorted(routes, key=lambda route: (route.position, lot(route.weight)))
+
+
+def lot(weight: int) -> float:
+    """The least of several such numbers belongs to each in proportion to its weight."""
+    return -float(random() ** (1 / weight))  # noqa: S311 (a lot, not a secret)
 
 
 def able(routes: Sequence[Route], chat: Chat, besides: Sequence[Route] = ()) -> list[Route]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import orjson
 import pytest
 
 from billing.money import dollars
@@ -25,7 +24,7 @@ from usage.errors import QuotaExceeded, Recovering, RedisAway
 from usage.flights import End, Flight
 from usage.models import GatewayProcess, UsageLog
 from usage.process import Process, this_process
-from usage.redis import client
+from usage.redis import client, forget_clients
 from usage.tests.calls import CHEAP, FREE, GOOD, ask, spend
 
 pytestmark = pytest.mark.django_db
@@ -75,11 +74,11 @@ class Server:
 def server(tmp_path: Path, settings: Any) -> Iterator[Server]:
     redis = EmbeddedRedis(tmp_path, with_a_free_port(run_redis.new_url()))
     settings.REDIS_URL = redis.url
-    client.forget()
+    forget_clients()
     server = Server(redis)
     yield server
     server.kill()
-    client.forget()
+    forget_clients()
 
 
 @pytest.fixture
@@ -219,7 +218,8 @@ def test_a_process_that_died_with_it_is_waited_for_a_lease(server: Server, other
     settings.CLOCK_SHIFT_SECONDS = 5
     this_process().tick()
     waiting = admit(ask())
-    assert (waiting.start, waiting.budget_scope) == (1, "global")
+    # Not for want of money: the answer will say that the paid route is out.
+    assert (waiting.start, waiting.budget_scope) == (1, None)
     settings.CLOCK_SHIFT_SECONDS = 21
     this_process().tick()
     assert admit(ask()).start == 0
@@ -245,9 +245,7 @@ def test_a_stalled_process_that_was_taken_for_dead_settles_late(server: Server, 
     settings.CLOCK_SHIFT_SECONDS = 21
     this_process().tick()
     spend(admit(ask()), 1)  # something else goes on meanwhile
-    facts = orjson.loads(flight.row)
-    told = {"attempt": 1, "provider": "openrouter", "model": "m", "cost": "5", "created_us": str(flight.admitted_at)}
-    other.settle(flight, End(5, orjson.dumps(facts | told).decode(), estimated=False, counted=True))
+    other.settle(flight, End(5, counted=True))
     assert (budget.counters(1).spent, budget.counters(1).held) == (6, 0)
     drain()
     assert sorted(row.cost_usd for row in UsageLog.objects.all()) == [dollars(1), dollars(5)]
@@ -256,6 +254,7 @@ def test_a_stalled_process_that_was_taken_for_dead_settles_late(server: Server, 
 def test_a_hold_whose_admission_was_never_answered_is_let_go(server: Server) -> None:
     ticket = admit(ask())
     lost = this_process().in_flight.pop(f"{ticket.request_id}:1")
+    del this_process().messages[ticket.request_id]
     for _ in range(10):
         this_process().tick()
     assert lost.field not in this_process().holds()

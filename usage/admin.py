@@ -1,25 +1,10 @@
-from typing import Any, ClassVar
-
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.http import HttpRequest
 from django.utils.functional import cached_property
-from unfold.admin import ModelAdmin
 
-from .models import BudgetReset, DeadLetter, SoftBan, UsageLog
+from accounts.admin import ReadOnlyAdmin
 
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """A ledger: seen, never written by hand."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from .models import BudgetReset, DeadLetter, UsageLog
 
 
 class UncountedPaginator(Paginator):  # type: ignore[type-arg]
@@ -67,10 +52,3 @@ class BudgetResetAdmin(ReadOnlyAdmin):
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnlyAdmin):
     list_display = ("stream_id", "error", "created_at")
-
-
-@admin.register(SoftBan)
-class SoftBanAdmin(ReadOnlyAdmin):
-    list_display = ("user", "reason", "until", "lifted_at", "banned_by")
-    list_select_related = ("user", "banned_by")
-    list_filter: ClassVar = ["lifted_at"]

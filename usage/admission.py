@@ -24,7 +24,7 @@ from billing.entitlements import Entitlement
 from . import budget
 from .clock import SECOND
 from .errors import Backlogged, Banned, BudgetExceeded, Limits, QuotaExceeded, RateLimited, Recovering
-from .flights import UNSENT, End, Flight
+from .flights import UNSENT, End, Flight, Message
 from .process import this_process
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Usage:
 
 def admit(asked: Asked) -> Ticket:
     """Raises `Refused` (nothing was counted) or `NotNow`."""
-    facts = {
+    facts: dict[str, Any] = {
         "request_id": asked.request_id,
         "user_id": asked.user_id,
         "tier": asked.entitlement.tier,
@@ -86,14 +86,13 @@ def admit(asked: Asked) -> Ticket:
         "client_request_id": asked.client_request_id,
         "api_key_id": asked.api_key_id,
     }
-    row = orjson.dumps(facts).decode()
     status, found = _ask(
         "admit",
         {
             **_money(asked, asked.offers),
             "request": asked.request_id,
             "attempt": 1,
-            "row": row,
+            "row": orjson.dumps(facts).decode(),
             "per_minute": asked.entitlement.requests_per_minute,
             "per_day": asked.entitlement.messages_per_day,
             "groq_percent": asked.entitlement.groq_percent,
@@ -106,7 +105,7 @@ def admit(asked: Asked) -> Ticket:
     match status:
         case "ok":
             assert limits is not None
-            return Ticket(asked, row, limits, found)
+            return Ticket(asked, facts, limits, found)
         case "banned":
             raise Banned
         case "backlog":
@@ -122,7 +121,7 @@ def admit(asked: Asked) -> Ticket:
 class Ticket:
     """An admitted call. Everything about it counts in the day of its admission."""
 
-    def __init__(self, asked: Asked, row: str, limits: Limits, found: dict[str, Any]) -> None:
+    def __init__(self, asked: Asked, facts: dict[str, Any], limits: Limits, found: dict[str, Any]) -> None:
         self.asked = asked
         self.request_id = asked.request_id
         self.limits = limits
@@ -133,8 +132,11 @@ class Ticket:
         self.start: int = found["place"] - 1
         # What ruled out an earlier offer: the platform's day (`global`) or the user's own (`user`).
         self.budget_scope: str | None = found["scope"] or None
-        self.row = row
+        facts["budget_fallback"] = self.budget_scope is not None
+        facts["split_turn"] = found["turn"] if found["turn"] >= 0 else None
+        self._facts = orjson.dumps(facts).decode()
         self._attempts = 0
+        this_process().opened(Message(self.request_id, asked.user_id, self.day))
         self._first: Attempt | None = self._begin(self.start, found["hold"], found["max_tokens"])
 
     def attempt(self, place: int) -> Attempt:
@@ -150,7 +152,7 @@ class Ticket:
                 **_money(self.asked, [offer]),
                 "request": self.request_id,
                 "attempt": self._attempts + 1,
-                "row": self.row,
+                "row": self._facts,
                 "day": self.day,
                 "admitted_at": str(self.admitted_at),
             },
@@ -167,7 +169,7 @@ class Ticket:
 
     def give_back(self) -> None:
         """The call failed and not a byte of an answer left: its message does not count."""
-        this_process().give_back(request_id=self.request_id, user_id=self.asked.user_id, day=self.day)
+        this_process().give_back(self.request_id)
 
     def _begin(self, place: int, hold: int, max_tokens: int) -> Attempt:
         self._attempts += 1
@@ -181,23 +183,22 @@ class Ticket:
             provider=offer.provider,
             model=offer.model,
             hold=hold,
-            row=self.row,
+            facts=self._facts,
         )
-        this_process().in_flight[flight.field] = flight
-        return Attempt(self, flight, max_tokens)
+        this_process().began(flight)
+        return Attempt(flight, max_tokens)
 
 
 class Attempt:
     """One try of one route, with a hold and a row of its own. `max_tokens` is the output that the hold pays for."""
 
-    def __init__(self, ticket: Ticket, flight: Flight, max_tokens: int) -> None:
+    def __init__(self, flight: Flight, max_tokens: int) -> None:
         self.max_tokens = max_tokens
         self.hold = flight.hold
         self.ended = False
         self.fallback_level = 0
         # Whether a byte of the answer has left us: from then on the message counts, however this ends.
         self.delivered = False
-        self._ticket = ticket
         self._flight = flight
         self._began = time.monotonic()
 
@@ -227,27 +228,17 @@ class Attempt:
 
     def _end(self, usage: Usage, *, counted: bool, error: str = "") -> None:
         self.ended = True
-        row = {
-            **orjson.loads(self._flight.row),
-            "attempt": self._flight.attempt,
-            "provider": self._flight.provider,
-            "model": self._flight.model,
+        says = {
             "tokens_input": usage.tokens_input,
             "tokens_output": usage.tokens_output,
-            "cost": str(usage.cost),
             "list_cost": str(usage.list_cost),
             "latency_ms": round((time.monotonic() - self._began) * 1000),
             "finish_reason": usage.finish_reason,
             "error_flag": bool(error),
             "error_message": error,
-            "estimated": usage.estimated,
-            "counted": counted,
             "fallback_level": self.fallback_level,
-            "budget_fallback": self._ticket.budget_scope is not None,
-            "created_us": str(self._flight.admitted_at),
         }
-        end = End(usage.cost, orjson.dumps(row).decode(), usage.estimated, counted)
-        this_process().settle(self._flight, end)
+        this_process().settle(self._flight, End(usage.cost, says, usage.estimated, counted))
 
     def __enter__(self) -> Attempt:
         return self
@@ -262,7 +253,8 @@ class Attempt:
 
 def _ask(script: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     for _ in range(budget.TRIES):
-        status, found = this_process().execute(script, call)
+        process = this_process()
+        status, found = process.admit(call) if script == "admit" else process.execute(script, call)
         if status != "rebuild":
             return status, found
         budget.recount(found["day"])

@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import SoftBan, User
 
-from .models import SoftBan
 from .redis import reaching_redis
 
 DEFAULT_LENGTH = timedelta(hours=24)

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
+from accounts.fresh import release_connection
 from billing.money import dollars
 
 from .clock import SECOND
@@ -85,6 +86,7 @@ def recount(day: str) -> None:
     except DatabaseError as error:
         raise Recovering from error
     finally:
+        release_connection()
         with reaching_redis() as redis:
             redis.delete("budget:recounting")
     if found:
@@ -114,6 +116,8 @@ def reset(*, by: str) -> BudgetReset:
 def _recount(day: date, *, offset: int = 0, reset: bool = False) -> dict[str, Any] | None:
     """One try; None when the drainer or midnight went by in the middle of it."""
     total = day_total(day)
+    if total is None:
+        return None
     status, found = this_process().execute(
         "recount",
         {

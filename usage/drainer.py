@@ -14,12 +14,15 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from .ids import following
 from .ledger import STREAM
 from .models import DeadLetter, LedgerState
-from .redis import reaching_redis
+from .redis import reaching_redis, run_script
 
 logger = logging.getLogger(__name__)
 
 # What a malformed row raises on its way into the table.
 MALFORMED = (DatabaseError, ValueError, KeyError, TypeError)
+
+# What the table says of a row whose money alone could be read.
+UNREADABLE = {"provider": "unknown", "model": "unknown", "error_flag": True, "error_message": "dead_letter"}
 
 DRAINER_LOCK = 0x1AFAC702
 BATCH = 2000
@@ -29,20 +32,21 @@ INSERT = """
     INSERT INTO llm_usage_logs AS known (
         request_id, attempt, user_id, tier, provider, model, requested_model, tokens_input, tokens_output, cost_usd,
         list_cost_usd, latency_ms, endpoint, streamed, finish_reason, error_flag, error_message, estimated, counted,
-        fallback_level, budget_fallback, client_request_id, api_key_id, created_at
+        fallback_level, budget_fallback, split_turn, client_request_id, api_key_id, created_at
     )
     SELECT
         request_id, attempt, user_id, coalesce(tier, ''), provider, model, coalesce(requested_model, ''),
         coalesce(tokens_input, 0), coalesce(tokens_output, 0), cost / 1000000000, coalesce(list_cost, 0) / 1000000000,
         coalesce(latency_ms, 0), coalesce(endpoint, ''), coalesce(streamed, false), coalesce(finish_reason, ''),
         coalesce(error_flag, false), coalesce(error_message, ''), coalesce(estimated, false), coalesce(counted, true),
-        coalesce(fallback_level, 0), coalesce(budget_fallback, false), coalesce(client_request_id, ''), api_key_id,
-        timestamptz 'epoch' + created_us * interval '1 microsecond'
+        coalesce(fallback_level, 0), coalesce(budget_fallback, false), split_turn, coalesce(client_request_id, ''),
+        api_key_id, timestamptz 'epoch' + created_us * interval '1 microsecond'
     FROM json_to_recordset(%s) AS row (
         request_id uuid, attempt int, user_id bigint, tier text, provider text, model text, requested_model text,
         tokens_input int, tokens_output int, cost numeric, list_cost numeric, latency_ms int, endpoint text,
         streamed bool, finish_reason text, error_flag bool, error_message text, estimated bool, counted bool,
-        fallback_level int, budget_fallback bool, client_request_id text, api_key_id bigint, created_us bigint
+        fallback_level int, budget_fallback bool, split_turn int, client_request_id text,
+        api_key_id bigint, created_us bigint
     )
     ON CONFLICT (request_id, attempt) DO UPDATE SET
         tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, cost_usd = excluded.cost_usd,
@@ -63,19 +67,29 @@ class Letter:
 
 def drain() -> int:
     """Move one batch; how many rows left the stream."""
+    if nothing_waits():
+        return 0
     with transaction.atomic():
         if not drainer_is_me():
             return 0
-        state, _ = LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
-        letters = read_after(state.last_stream_id)
-        if not letters:
-            return 0
-        last = letters[-1].stream_id
-        write(letters)
-        # A recovery holds this row while it reads the ledger: the mark does not move under it.
-        LedgerState.objects.filter(pk=state.pk).update(last_stream_id=last)
-    trim(last)
+        LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
+        # Locked before the stream is read: a recovery that counts the ledger does not count these rows on their way.
+        state = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)
+        mark = state.last_stream_id
+        letters = read_after(mark)
+        if letters:
+            mark = letters[-1].stream_id
+            write(letters)
+            LedgerState.objects.filter(pk=state.pk).update(last_stream_id=mark)
+    # Also with nothing to move: a drainer that died between its commit and this left the mark behind.
+    trim(mark)
     return len(letters)
+
+
+def nothing_waits() -> bool:
+    """Asked first, because it leaves PostgreSQL in peace: what is written is trimmed, so an empty stream is all."""
+    with reaching_redis() as redis:
+        return not redis.xlen(STREAM)
 
 
 def drainer_is_me() -> bool:
@@ -108,11 +122,21 @@ def write(letters: list[Letter]) -> None:
             raise
         except MALFORMED as error:
             logger.error("Error: usage row %s is dead-lettered: %s", letter.stream_id, type(error).__name__)
-            DeadLetter.objects.get_or_create(
-                stream_id=letter.stream_id,
-                # PostgreSQL's text cannot hold a NUL, which may be why the row is here.
-                defaults={"payload": letter.text.replace("\0", "\\0"), "error": str(error).replace("\0", "\\0")},
-            )
+            bury(letter, error)
+
+
+def bury(letter: Letter, error: Exception) -> None:
+    """Keep the row whole for a person; and its money in the table, if that much of it can be read."""
+    # PostgreSQL's text cannot hold a NUL, which may be why the row is here.
+    kept = {"payload": letter.text.replace("\0", "\\0"), "error": str(error).replace("\0", "\\0")}
+    DeadLetter.objects.get_or_create(stream_id=letter.stream_id, defaults=kept)
+    try:
+        row = orjson.loads(letter.text)
+        money = {name: row[name] for name in ("request_id", "attempt", "user_id", "cost", "created_us")}
+        with transaction.atomic():
+            insert([Letter(letter.stream_id, orjson.dumps(money | UNREADABLE).decode())])
+    except MALFORMED:
+        logger.error("Error: the cost of usage row %s is not in the table", letter.stream_id)
 
 
 def insert(letters: Iterable[Letter]) -> None:
@@ -129,7 +153,4 @@ def insert(letters: Iterable[Letter]) -> None:
 
 def trim(mark: str) -> None:
     """Forget what the table has, and say so: the processes drop their receipts up to here."""
-    with reaching_redis() as redis, redis.pipeline() as batch:
-        batch.set("usage:mark", mark)
-        batch.xtrim(STREAM, minid=following(mark), approximate=False)
-        batch.execute()
+    run_script("trim", {"mark": mark, "after": following(mark), "shift": 0})

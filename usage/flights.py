@@ -4,14 +4,30 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-# What a script is told of an attempt.
+import orjson
+
+# What a script is told.
 Call = dict[str, Any]
+# An attempt as the table knows it: the request, and the number of the attempt.
+AttemptKey = tuple[UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that counts already and is not answered yet."""
+
+    request_id: str
+    user_id: int
+    day: str
+
+    def as_call(self) -> Call:
+        return {"request": self.request_id, "user": self.user_id, "day": self.day}
 
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """An attempt under way. `hold` is in nano-dollars, `admitted_at` in microseconds since the epoch; `row` is the
-    JSON that is logged, at the cost of the whole hold, if its process dies."""
+    """An attempt under way. `hold` is in nano-dollars, `admitted_at` in microseconds since the epoch; `facts` is the
+    JSON of what the row will say of the call, whatever becomes of the attempt."""
 
     request_id: str
     attempt: int
@@ -21,7 +37,7 @@ class Flight:
     provider: str
     model: str
     hold: int
-    row: str
+    facts: str
 
     @property
     def field(self) -> str:
@@ -29,8 +45,7 @@ class Flight:
         return f"{self.request_id}:{self.attempt}"
 
     @property
-    def key(self) -> tuple[UUID, int]:
-        """Its name in the table."""
+    def key(self) -> AttemptKey:
         return UUID(self.request_id), self.attempt
 
     def as_call(self) -> Call:
@@ -44,35 +59,62 @@ class Flight:
             "provider": self.provider,
             "model": self.model,
             "hold": self.hold,
-            "row": self.row,
+            "row": self.facts,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended: its cost in nano-dollars and its row. No row: it is known never to have been sent."""
+    """How an attempt ended: its cost in nano-dollars, and what its row says beside the facts of the flight.
+
+    `unsent`: it is known never to have reached a provider. `counted`: the message counts.
+    """
 
     cost: int = 0
-    row: str = ""
+    says: Call | None = None
     estimated: bool = False
     counted: bool = False
+    unsent: bool = False
 
-    def as_call(self, flight: Flight, *, lost: bool = False) -> Call:
-        """`lost`: Redis came back knowing neither the hold nor the row."""
+    def as_call(self, flight: Flight, *, lost: bool = False, in_table: int = -1) -> Call:
+        """`lost`: Redis came back knowing neither hold nor row; `in_table` is the table's estimate of it, or -1."""
         return {
             "request": flight.request_id,
             "attempt": flight.attempt,
             "user": flight.user_id,
             "day": flight.day,
             "cost": self.cost,
-            "row": self.row,
+            "row": self.row(flight),
             "estimated": self.estimated,
             "counted": self.counted,
+            "unsent": self.unsent,
             "lost": lost,
+            "in_table": in_table,
         }
 
+    def row(self, flight: Flight) -> str:
+        """The row as it travels: see `ledger`."""
+        row = {
+            **orjson.loads(flight.facts),
+            "attempt": flight.attempt,
+            "provider": flight.provider,
+            "model": flight.model,
+            "cost": str(self.cost),
+            "created_us": str(flight.admitted_at),
+            "estimated": self.estimated,
+            "counted": self.counted,
+            **(self.says or {}),
+        }
+        return orjson.dumps(row).decode()
 
-UNSENT = End()
+
+def cut_short(flight: Flight, why: str) -> End:
+    """The end of an attempt that nobody will see through: its whole hold."""
+    says = {"error_flag": True, "error_message": why}
+    return End(cost=flight.hold, says=says, estimated=True, counted=True)
+
+
+UNSENT = End(says={"error_flag": True, "error_message": "unsent"}, unsent=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +124,29 @@ class Receipt:
     stream_id: str
     flight: Flight
     end: End
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An attempt as Redis holds it, in the name of a process."""
+
+    process: str
+    request_id: str
+    attempt: int
+    amount: int
+    user_id: int
+    day: str
+
+    @classmethod
+    def parse(cls, process: str, field: str, record: str) -> "Hold":
+        request_id, _, attempt = field.partition(":")
+        parts = orjson.loads(record)
+        return cls(process, request_id, int(attempt), int(parts["hold"]), int(parts["user"]), parts["day"])
+
+    @property
+    def field(self) -> str:
+        return f"{self.request_id}:{self.attempt}"
+
+    @property
+    def key(self) -> AttemptKey:
+        return UUID(self.request_id), self.attempt

@@ -16,32 +16,50 @@ from django.db import connection
 from billing.money import nano_nearest
 
 from .clock import zone
+from .flights import AttemptKey
 from .redis import reaching_redis
 
 STREAM = "usage:stream"
 READ_AT_ONCE = 1000
 
-# One attempt, as the table's unique constraint knows it: the request and the number of the attempt.
-AttemptKey = tuple[UUID, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row on its way; `moved` is what it did to the counter of `day`, in nano-dollars."""
+    """A row on its way; `moved` is what it did to the counter of `day`, in nano-dollars. `key` None: it cannot be
+    read, and will be dead-lettered, but its money counts."""
 
     stream_id: str
     day: str
     user_id: int
     moved: int
-    row: dict[str, Any]
+    key: AttemptKey | None
+    estimated: bool = False
+    counted: bool = True
+    created_us: int = 0
 
     @classmethod
     def parse(cls, stream_id: str, fields: dict[str, str]) -> "Entry":
-        return cls(stream_id, fields["day"], int(fields["user"]), int(fields["moved"]), orjson.loads(fields["row"]))
+        day, user_id, moved = fields.get("day", ""), int(fields.get("user", 0)), int(fields.get("moved", 0))
+        try:
+            row: dict[str, Any] = orjson.loads(fields.get("row", ""))
+            key = UUID(row["request_id"]), int(row["attempt"])
+            created_us = int(row["created_us"])
+        except (ValueError, KeyError, TypeError):
+            return cls(stream_id, day, user_id, moved, None)
+        estimated, counted = bool(row.get("estimated")), bool(row.get("counted", True))
+        return cls(stream_id, day, user_id, moved, key, estimated, counted, created_us)
 
-    @property
-    def key(self) -> AttemptKey:
-        return UUID(self.row["request_id"]), int(self.row["attempt"])
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """What the table says of an attempt; the cost in nano-dollars."""
+
+    estimated: bool
+    cost: int
+
+    def takes(self, *, estimated: bool) -> bool:
+        """Whether it waits for such a row: an estimate gives way to the true usage, and nothing else gives way."""
+        return self.estimated and not estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +71,8 @@ class DayTotal:
     read_to: str
 
 
-def day_total(day: date) -> DayTotal:
-    """The table up to the drainer's mark plus the stream after it."""
+def day_total(day: date) -> DayTotal | None:
+    """The table up to the drainer's mark plus the stream after it; None when the drainer went by meanwhile."""
     # One statement is one snapshot: the mark and the rows it vouches for belong together.
     with connection.cursor() as cursor:
         cursor.execute(
@@ -64,19 +82,28 @@ def day_total(day: date) -> DayTotal:
             """,
             day_bounds(day),
         )
-        mark, total = cursor.fetchone()
-    amount, read_to = nano_nearest(total), mark or "0-0"
-    for batch in pending(read_to):
-        handed_twice = superseded(batch)
-        amount += sum(e.moved for e in batch if e.day == day.isoformat() and e.stream_id not in handed_twice)
+        found, total = cursor.fetchone()
+    mark = found or "0-0"
+    amount, read_to = nano_nearest(total), mark
+    for batch in pending(mark):
+        twice = {entry.stream_id for entry in handed_in_twice(batch)}
+        amount += sum(e.moved for e in batch if e.day == day.isoformat() and e.stream_id not in twice)
         read_to = batch[-1].stream_id
-    return DayTotal(amount, mark or "0-0", read_to)
+    # Rows that reached the table after the snapshot look as if they had been handed in twice.
+    return DayTotal(amount, mark, read_to) if drained_to() == mark else None
 
 
-def pending(after: str) -> Iterator[list[Entry]]:
+def drained_to() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT last_stream_id FROM usage_ledger_state")
+        row = cursor.fetchone()
+    return str(row[0]) if row else "0-0"
+
+
+def pending(after: str = "0-0") -> Iterator[list[Entry]]:
     """The rows that the table does not have yet, oldest first, in batches."""
     while True:
-        with reaching_redis() as redis:
+        with reaching_redis(patiently=True) as redis:
             found = redis.xrange(STREAM, min=f"({after}", count=READ_AT_ONCE)
         if not found:
             return
@@ -84,32 +111,30 @@ def pending(after: str) -> Iterator[list[Entry]]:
         after = found[-1][0]
 
 
-def superseded(entries: Iterable[Entry]) -> set[str]:
-    """Stream ids of the entries that the table has already: handed in twice after Redis came back."""
-    entries = list(entries)
-    known = attempts_in_table(entry.key for entry in entries)
-    return {
-        entry.stream_id
-        for entry in entries
-        # An estimate in the table still waits for the true usage, and only for that.
-        if entry.key in known and (not known[entry.key] or entry.row.get("estimated"))
-    }
+def handed_in_twice(entries: Iterable[Entry]) -> list[Entry]:
+    """Those that the table has already, and would not take again."""
+    readable = [(entry, entry.key) for entry in entries if entry.key is not None]
+    known = in_table(key for _, key in readable)
+    return [e for e, key in readable if key in known and not known[key].takes(estimated=e.estimated)]
 
 
-def attempts_in_table(keys: Iterable[AttemptKey]) -> dict[AttemptKey, bool]:
-    """Those of the attempts that have a row in the table, and whether that row is an estimate."""
+def in_table(keys: Iterable[AttemptKey]) -> dict[AttemptKey, TableRow]:
+    """Those of the attempts that have a row in the table."""
     wanted = list(keys)
     if not wanted:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT request_id, attempt, estimated FROM llm_usage_logs
+            SELECT request_id, attempt, estimated, cost_usd FROM llm_usage_logs
             JOIN unnest(%s::uuid[], %s::int[]) AS wanted (request_id, attempt) USING (request_id, attempt)
             """,
             [[request for request, _ in wanted], [attempt for _, attempt in wanted]],
         )
-        return {(request, attempt): estimated for request, attempt, estimated in cursor.fetchall()}
+        return {
+            (request, attempt): TableRow(estimated, nano_nearest(cost))
+            for request, attempt, estimated, cost in cursor.fetchall()
+        }
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:

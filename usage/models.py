@@ -1,13 +1,10 @@
 """What you used: one row per attempt that reached a provider, and what keeps the ledger whole."""
 
-from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
-
-from accounts.models import User
 
 
 class RandomUUID(models.Func):
@@ -45,6 +42,9 @@ class UsageLog(models.Model):
     )
     fallback_level = models.PositiveSmallIntegerField(_("fallback level"), db_default=0)
     budget_fallback = models.BooleanField(_("budget fallback"), db_default=False)
+    split_turn = models.PositiveSmallIntegerField(
+        _("turn of the split"), null=True, help_text=_("Of 100; empty where nothing was split.")
+    )
     client_request_id = models.CharField(_("client's request id"), max_length=128, db_default="")
     api_key_id = models.BigIntegerField(_("API key id"), null=True)
     created_at = models.DateTimeField(_("admitted"), db_default=Now())
@@ -125,34 +125,3 @@ class BudgetReset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day}: {self.by}"
-
-
-class SoftBanQuerySet(models.QuerySet["SoftBan"]):
-    def in_force(self, at: datetime) -> Self:
-        return self.filter(lifted_at=None, until__gt=at)
-
-
-class SoftBan(models.Model):
-    """A user who may not chat for a while. The truth; Redis holds a copy that bites at once."""
-
-    user = models.ForeignKey(User, models.CASCADE, related_name="soft_bans", verbose_name=_("user"))
-    reason = models.CharField(_("reason"), max_length=200)
-    banned_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
-    created_at = models.DateTimeField(_("from"), db_default=Now())
-    until = models.DateTimeField(_("until"))
-    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
-    lifted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("lifted by"))
-
-    objects: ClassVar = SoftBanQuerySet.as_manager()
-
-    class Meta:
-        db_table = "soft_bans"
-        verbose_name = _("soft ban")
-        verbose_name_plural = _("soft bans")
-        constraints: ClassVar = [
-            # Two members of staff ban the same user at once: one ban.
-            models.UniqueConstraint(fields=["user"], condition=models.Q(lifted_at=None), name="soft_bans_one_unlifted")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.user_id}: {self.reason}"

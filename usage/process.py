@@ -19,8 +19,8 @@ from accounts.fresh import release_connection
 from accounts.once import Once
 
 from . import clock, recovery
-from .errors import NotNow, Recovering
-from .flights import Call, End, Flight, Receipt
+from .errors import Backlogged, NotNow, Recovering
+from .flights import Call, End, Flight, Hold, Message, Receipt, cut_short
 from .ids import is_after
 from .models import GatewayProcess
 from .redis import reaching_redis, run_script
@@ -30,22 +30,29 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 # How long a call waits while another of its process attaches to a Redis that came back.
 ATTACH_SECONDS = 1.0
-# A hold that nobody here knows of comes from a script whose answer was lost. It is let go when seen at two checks
-# this many ticks apart, which is longer than any answer can be on its way.
-STRAY_TICKS = 5
+# Every so many ticks a process says in PostgreSQL that it is there, and looks for what is in its name by mistake.
+ROUND_TICKS = 5
+# Ends that Redis could not be told yet: with more of them nothing new is admitted.
+MOST_UNTOLD = 10_000
 
 
 class Process:
     def __init__(self) -> None:
         self.id = uuid4().hex
-        self.run = ""
+        # The state of Redis that this process has attached to.
+        self.epoch = ""
+        self.messages: dict[str, Message] = {}
         self.in_flight: dict[str, Flight] = {}
+        # Ends on their way to Redis, by the name of their flight: until it confirms one, it may know it or not.
+        self.ends: dict[str, End] = {}
         self.receipts: deque[Receipt] = deque()
-        # Ends and give-backs that Redis could not be told yet.
-        self.outbox: deque[tuple[str, Call, Flight | None, End | None]] = deque()
         # Breakers as of the last tick: subject -> JSON of its state, and subject -> failures in a row.
         self.breakers: dict[str, str] = {}
         self.failures: dict[str, int] = {}
+        # What Redis could not be told: names of flights, and ids of requests.
+        self._untold: set[str] = set()
+        self._not_given_back: set[str] = set()
+        self._flushing = threading.Lock()
         self._attaching = threading.Lock()
         self._attachments = 0
         self._strays: set[str] = set()
@@ -58,7 +65,13 @@ class Process:
             attachments = self._attachments
             status, values = run_script(
                 script,
-                {"process": self.id, "run": self.run, "shift": clock.shift(), "utc_offset": clock.utc_offset(), **call},
+                {
+                    "process": self.id,
+                    "epoch": self.epoch,
+                    "shift": clock.shift(),
+                    "utc_offset": clock.utc_offset(),
+                    **call,
+                },
             )
             if status == "recovering":
                 raise Recovering
@@ -67,30 +80,58 @@ class Process:
             self._attach(unless_past=attachments)
         raise Recovering
 
+    def admit(self, call: Call) -> tuple[str, dict[str, Any]]:
+        if len(self.ends) > MOST_UNTOLD:
+            raise Backlogged
+        return self.execute("admit", call)
+
+    # One message
+
+    def opened(self, message: Message) -> None:
+        self.messages[message.request_id] = message
+
+    def began(self, flight: Flight) -> None:
+        self.in_flight[flight.field] = flight
+
     def settle(self, flight: Flight, end: End) -> None:
         """End an attempt. When Redis cannot be told it is kept, and told later: the user's answer does not wait."""
-        call = end.as_call(flight)
+        # Remembered before it is told: should Redis do it and die before it says so, it is not handed in as under way.
+        self.ends[flight.field] = end
         try:
-            self._settle(flight, end, call)
-        except NotNow:
-            logger.warning(
-                "Error: Redis is away; the end of an attempt is kept", extra={"request_id": flight.request_id}
+            self._tell(flight, end)
+        except Exception as error:
+            level = logging.WARNING if isinstance(error, NotNow) else logging.ERROR
+            logger.log(
+                level,
+                "Error: the end of an attempt is kept, to be told later (%s)",
+                type(error).__name__,
+                extra={"request_id": flight.request_id},
+                exc_info=None if isinstance(error, NotNow) else error,
             )
-            self.outbox.append(("settle", call, flight, end))
+            self._untold.add(flight.field)
 
-    def give_back(self, *, request_id: str, user_id: int, day: str) -> None:
+    def give_back(self, request_id: str) -> None:
         """Uncount the message of a call that failed."""
-        call = {"request": request_id, "user": user_id, "day": day}
         try:
-            self.execute("give_back", call)
+            self.execute("give_back", {"request": request_id})
+            self.messages.pop(request_id, None)
         except NotNow:
-            self.outbox.append(("give_back", call, None, None))
+            self._not_given_back.add(request_id)
 
-    def _settle(self, flight: Flight, end: End, call: Call) -> None:
-        _status, values = self.execute("settle", call)
+    def _tell(self, flight: Flight, end: End) -> None:
+        _status, values = self.execute("settle", end.as_call(flight))
+        self._told(flight, end, values)
+
+    def _told(self, flight: Flight, end: End, values: dict[str, Any]) -> None:
+        self.ends.pop(flight.field, None)
         self.in_flight.pop(flight.field, None)
-        if end.row:
+        self._untold.discard(flight.field)
+        if end.counted:
+            self.messages.pop(flight.request_id, None)
+        if "id" in values and not end.unsent:
             self.receipts.append(Receipt(values["id"], flight, end))
+
+    # Redis, as it is now
 
     def _attach(self, *, unless_past: int) -> None:
         # A crowd of calls finds the same restart: one of them attaches, the others wait for it.
@@ -105,6 +146,11 @@ class Process:
             raise Recovering from error
         finally:
             self._attaching.release()
+            release_connection()
+
+    def handed_in(self, flight: Flight, end: End, values: dict[str, Any]) -> None:
+        """An end that Redis had lost, and has again."""
+        self._told(flight, end, values)
 
     # Once a second
 
@@ -120,39 +166,51 @@ class Process:
             GatewayProcess.objects.filter(id__in=[UUID(process) for process in news["swept"]]).delete()
         self.flush()
         self._ticks += 1
-        if self._ticks % STRAY_TICKS == 0:
+        if not news["known"] or self._ticks % ROUND_TICKS == 0:
+            # Taken for dead for a while, it was struck off the list of those to wait for when Redis comes back.
+            recovery.register(self.id)
             self._let_strays_go()
 
     def flush(self) -> None:
-        """Tell Redis what it could not be told; stops at the first that it still cannot."""
-        while self.outbox:
-            script, call, flight, end = self.outbox[0]
-            if flight is not None and end is not None:
-                self._settle(flight, end, call)
-            else:
-                self.execute(script, call)
-            self.outbox.popleft()
+        """Tell Redis what it could not be told. What still cannot be told, or is wrong, is in nobody's way."""
+        with self._flushing:
+            for field in list(self._untold):
+                flight, end = self.in_flight.get(field), self.ends.get(field)
+                if flight is None or end is None:
+                    self._untold.discard(field)
+                    continue
+                self._tell(flight, end)
+            for request_id in list(self._not_given_back):
+                self.execute("give_back", {"request": request_id})
+                self.messages.pop(request_id, None)
+                self._not_given_back.discard(request_id)
 
     def _let_strays_go(self) -> None:
-        here = set(self.in_flight)
-        strays = {field for field in self.holds() if field not in here}
-        for field in strays & self._strays:
-            request_id, attempt = field.split(":")
-            with reaching_redis() as redis:
-                record = redis.hget(f"budget:holds:{self.id}", field)
-            if record is None:
-                continue
-            _hold, user_id, day, *_rest = record.split(" ", 3)
-            call = {"request": request_id, "attempt": int(attempt), "user": int(user_id), "day": day}
-            self.execute("settle", {**call, "cost": 0, "row": "", "estimated": False, "counted": False, "lost": False})
-            if attempt == "1":
-                self.give_back(request_id=request_id, user_id=int(user_id), day=day)
+        """Holds and messages that Redis has in this name and nobody here knows: from scripts whose answer was lost.
+
+        They go when seen in two rounds, which are further apart than any answer can be late.
+        """
+        holds, open_messages = self.holds(), self.open_messages()
+        strays = holds.keys() - self.in_flight.keys() | open_messages - self.messages.keys()
+        for name in strays & self._strays:
+            if name in holds:
+                hold = holds[name]
+                flight = Flight(hold.request_id, hold.attempt, hold.user_id, hold.day, 0, "", "", hold.amount, "{}")
+                self.execute("settle", End(unsent=True).as_call(flight))
+            else:
+                self.execute("give_back", {"request": name})
         self._strays = strays
 
-    def holds(self) -> set[str]:
+    def holds(self) -> dict[str, Hold]:
         """The attempts that Redis holds in this process's name."""
         with reaching_redis() as redis:
-            return set(redis.hkeys(f"budget:holds:{self.id}"))
+            records = redis.hgetall(f"budget:holds:{self.id}")
+        return {field: Hold.parse(self.id, field, record) for field, record in records.items()}
+
+    def open_messages(self) -> set[str]:
+        """The requests whose messages Redis counts in advance in this process's name."""
+        with reaching_redis() as redis:
+            return set(redis.hkeys(f"quota:open:{self.id}"))
 
     # Beginning and end
 
@@ -161,9 +219,15 @@ class Process:
         threading.Thread(target=self._tick_until_leaving, name="usage-tick", daemon=True).start()
         atexit.register(self.leave)
 
+    def abandon(self) -> None:
+        """The end is near, and what is under way will not be seen through: it is settled at its whole hold."""
+        for field, flight in list(self.in_flight.items()):
+            if field not in self.ends:
+                self.settle(flight, cut_short(flight, "shutdown"))
+
     def leave(self) -> None:
         """A clean end: nothing is left under this name. What still is under way is settled by others after 20 s."""
-        if self._leaving.is_set() or not self.run:
+        if self._leaving.is_set() or not self.epoch:
             return
         self._leaving.set()
         try:
@@ -171,6 +235,7 @@ class Process:
             if not self.holds():
                 with reaching_redis() as redis:
                     redis.zrem("budget:leases", self.id)
+                    redis.delete(f"quota:open:{self.id}")
                 GatewayProcess.objects.filter(pk=UUID(self.id)).delete()
         except (NotNow, DatabaseError):
             logger.warning("Error: this process could not take its leave; its lease will run out", exc_info=True)

@@ -1,11 +1,11 @@
-"""The counters built anew from the ledger: what Redis kept of the stream and the holds, and the table.
+"""The counters built anew from the ledger: what Redis kept of the stream and of what is under way, and the table.
 
-Only the leader of a recovery calls this, while every script of everyone else is refused; dying half-way leaves that
-state, and the next leader begins again.
+Only the leader of a recovery calls this, while every script of everyone else is told to attach; dying half-way leaves
+that state, and whoever attaches next begins again.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TypeVar
@@ -14,17 +14,21 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import SoftBan
 from billing.money import dollars, nano_nearest
 
 from .clock import SECOND, day_of, moment
+from .flights import Hold, Message
 from .ids import following, is_after
-from .ledger import STREAM, AttemptKey, Entry, attempts_in_table, day_bounds, pending, superseded
-from .models import BudgetReset, SoftBan
+from .ledger import STREAM, Entry, day_bounds, handed_in_twice, in_table, pending
+from .models import BudgetReset
 from .redis import reaching_redis
 
 KEPT_SECONDS = 3 * 86400
 MINUTE = 60 * SECOND
 CHUNK = 1000
+# A place in the split is looked up in the rows of so many days.
+TURNS_DAYS = 7
 
 Item = TypeVar("Item")
 
@@ -40,23 +44,32 @@ class Day:
     messages: Counter[int] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What Redis still has: rows on their way, attempts under way, messages counted in advance."""
+
+    rows: list[Entry]
+    holds: list[Hold]
+    messages: list[Message]
+
+
 def rebuild_counters(table_mark: str, now: int) -> None:
     """Set every counter of today and yesterday (calls admitted before midnight may still be under way)."""
     drop_what_the_table_has(table_mark)
-    rows = drop_handed_twice([entry for batch in pending("0-0") for entry in batch])
-    holds = drop_settled_holds(rows)
+    rows = drop_handed_in_twice([entry for batch in pending() for entry in batch])
+    kept = Kept(rows, drop_settled_holds(rows), list(open_messages()))
     today = day_of(now)
     for day in (today - timedelta(days=1), today):
-        write_day(day, day == today, count_day(day, rows, holds))
-    with reaching_redis() as redis:
+        write_day(day, day == today, count_day(day, kept))
+    with reaching_redis(patiently=True) as redis:
         redis.set("budget:day", today.isoformat())
     rebuild_rates(rows, now)
-    rebuild_bans()
+    rebuild_turns()
 
 
 def drop_what_the_table_has(table_mark: str) -> None:
     """Trim the stream to what the drainer has not written, and let no new id fall behind its mark."""
-    with reaching_redis() as redis:
+    with reaching_redis(patiently=True) as redis:
         if table_mark != "0-0":
             last = str(redis.xinfo_stream(STREAM)["last-generated-id"]) if redis.exists(STREAM) else "0-0"
             if is_after(table_mark, last):
@@ -66,58 +79,45 @@ def drop_what_the_table_has(table_mark: str) -> None:
         redis.set("usage:mark", table_mark)
 
 
-def drop_handed_twice(rows: list[Entry]) -> list[Entry]:
-    twice: set[str] = set()
-    for chunk in in_chunks(rows):
-        twice |= superseded(chunk)
+def drop_handed_in_twice(rows: list[Entry]) -> list[Entry]:
+    twice = {entry.stream_id for chunk in in_chunks(rows) for entry in handed_in_twice(chunk)}
     if twice:
-        with reaching_redis() as redis:
+        with reaching_redis(patiently=True) as redis:
             redis.xdel(STREAM, *twice)
     return [entry for entry in rows if entry.stream_id not in twice]
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    process: str
-    key: AttemptKey
-    amount: int
-    user_id: int
-    day: str
-    admitted_at: int
-
-
 def drop_settled_holds(rows: list[Entry]) -> list[Hold]:
     """An older data set brings back holds of attempts that were settled since: they have a row."""
-    on_the_way = {entry.key for entry in rows}
+    on_their_way = {entry.key for entry in rows}
     kept = []
     for chunk in in_chunks(list(all_holds())):
-        written = attempts_in_table(hold.key for hold in chunk)
+        written = in_table(hold.key for hold in chunk)
         for hold in chunk:
-            if hold.key in on_the_way or hold.key in written:
-                with reaching_redis() as redis:
-                    redis.hdel(f"budget:holds:{hold.process}", f"{hold.key[0]}:{hold.key[1]}")
+            if hold.key in on_their_way or hold.key in written:
+                with reaching_redis(patiently=True) as redis:
+                    redis.hdel(f"budget:holds:{hold.process}", hold.field)
             else:
                 kept.append(hold)
     return kept
 
 
-def all_holds() -> Iterable[Hold]:
-    with reaching_redis() as redis:
+def all_holds() -> Iterator[Hold]:
+    with reaching_redis(patiently=True) as redis:
         for key in redis.scan_iter("budget:holds:*", count=CHUNK):
             for name, record in redis.hscan_iter(key, count=CHUNK):
-                request_id, attempt = name.split(":")
-                amount, user_id, day, admitted_at, *_rest = record.split(" ", 4)
-                yield Hold(
-                    key.removeprefix("budget:holds:"),
-                    (UUID(request_id), int(attempt)),
-                    int(amount),
-                    int(user_id),
-                    day,
-                    int(admitted_at),
-                )
+                yield Hold.parse(key.removeprefix("budget:holds:"), name, record)
 
 
-def count_day(day: date, rows: list[Entry], holds: list[Hold]) -> Day:
+def open_messages() -> Iterator[Message]:
+    with reaching_redis(patiently=True) as redis:
+        for key in redis.scan_iter("quota:open:*", count=CHUNK):
+            for request_id, about in redis.hscan_iter(key, count=CHUNK):
+                user_id, day = about.split(" ")
+                yield Message(request_id, int(user_id), day)
+
+
+def count_day(day: date, kept: Kept) -> Day:
     counted = Day()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -131,21 +131,20 @@ def count_day(day: date, rows: list[Entry], holds: list[Hold]) -> Day:
             counted.spent += nano_nearest(cost)
             counted.spent_by[user_id] = nano_nearest(cost)
             counted.messages[user_id] = messages
-    messages_elsewhere: dict[UUID, int] = {}
-    for entry in rows:
+    # Messages that may not be in the table: those of rows on their way, and those not answered yet.
+    elsewhere = {UUID(m.request_id): m.user_id for m in kept.messages if m.day == day.isoformat()}
+    for entry in kept.rows:
         if entry.day == day.isoformat():
             counted.spent += entry.moved
             counted.spent_by[entry.user_id] += entry.moved
-            if entry.row.get("counted", True):
-                messages_elsewhere[entry.key[0]] = entry.user_id
-    for hold in holds:
+            if entry.counted and entry.key is not None:
+                elsewhere[entry.key[0]] = entry.user_id
+    for hold in kept.holds:
         if hold.day == day.isoformat():
             counted.held += hold.amount
             counted.held_by[hold.user_id] += hold.amount
-            messages_elsewhere[hold.key[0]] = hold.user_id
-    # A message may have a counted row in the table and its true usage still on the way: it is one message.
-    for request_id in messages_elsewhere.keys() - requests_counted(messages_elsewhere):
-        counted.messages[messages_elsewhere[request_id]] += 1
+    for request_id in elsewhere.keys() - requests_counted(elsewhere):
+        counted.messages[elsewhere[request_id]] += 1
     return counted
 
 
@@ -164,7 +163,7 @@ def write_day(day: date, is_today: bool, counted: Day) -> None:
     users = {f"{user_id}:spent": amount for user_id, amount in counted.spent_by.items() if amount}
     users |= {f"{user_id}:held": amount for user_id, amount in counted.held_by.items() if amount}
     spent = max(0, counted.spent - reset_offset(day))
-    with reaching_redis() as redis, redis.pipeline() as batch:
+    with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
         batch.delete(quota_key, users_key)
         batch.set(spent_key, f"{dollars(spent):.9f}", ex=None if is_today else KEPT_SECONDS)
         batch.set(held_key, counted.held, ex=KEPT_SECONDS)
@@ -193,21 +192,42 @@ def rebuild_rates(rows: list[Entry], now: int) -> None:
         )
         recent = {request_id: (user_id, at) for user_id, request_id, at in cursor.fetchall()}
     for entry in rows:
-        at = int(entry.row["created_us"])
-        if at > now - MINUTE:
-            recent[str(entry.key[0])] = (entry.user_id, at)
-    with reaching_redis() as redis, redis.pipeline() as batch:
+        if entry.key is not None and entry.created_us > now - MINUTE:
+            recent[str(entry.key[0])] = (entry.user_id, entry.created_us)
+    with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
         for request_id, (user_id, at) in recent.items():
             batch.zadd(f"ratelimit:{user_id}", {request_id: at})
             batch.pexpire(f"ratelimit:{user_id}", 61_000)
         batch.execute()
 
 
+def rebuild_turns() -> None:
+    """Everybody's place in the split goes on where the last row of it was."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT DISTINCT ON (user_id) user_id, split_turn FROM llm_usage_logs
+            WHERE split_turn IS NOT NULL AND created_at > now() - make_interval(days => %s)
+            ORDER BY user_id, created_at DESC
+            """,
+            [TURNS_DAYS],
+        )
+        turns = {str(user_id): (turn + 1) % 100 for user_id, turn in cursor.fetchall()}
+    with reaching_redis(patiently=True) as redis:
+        for chunk in in_chunks(list(turns.items())):
+            redis.hset("quota:turns", mapping=dict(chunk))
+
+
 def rebuild_bans() -> None:
-    with reaching_redis() as redis, redis.pipeline() as batch:
-        for ban in SoftBan.objects.in_force(timezone.now()):
-            batch.set(f"banned:{ban.user_id}", ban.reason, exat=int(ban.until.timestamp()))
-        batch.execute()
+    """Redis's copy of the bans as PostgreSQL has them: those that it lost, and without those that were lifted."""
+    with reaching_redis(patiently=True) as redis:
+        known = list(redis.scan_iter("banned:*", count=CHUNK))
+        with redis.pipeline() as batch:
+            if known:
+                batch.delete(*known)
+            for ban in SoftBan.objects.in_force(timezone.now()):
+                batch.set(f"banned:{ban.user_id}", ban.reason, exat=int(ban.until.timestamp()))
+            batch.execute()
 
 
 def in_chunks(items: list[Item]) -> Iterable[list[Item]]:

@@ -1,12 +1,14 @@
 """Which Redis is trusted, and how one that lost something is made whole again.
 
-Every script asks the server for its `run_id`, so a restart is noticed by the first call after it, in each process.
-That process attaches:
+Every script compares the server's `run_id` and the epoch of its data with what its process attached to, so a restart
+or a flush is noticed by the first call after it, in each process. That process attaches:
 
-1. One leader (an advisory lock in PostgreSQL) compares the data set with the one that PostgreSQL trusts and with how
-   far the table has the stream. Older, other or empty: the counters are built anew from the ledger (`rebuilding`).
-2. Each process hands in what this Redis does not know: what it has under way, and receipts that are in neither the
-   stream nor the table.
+1. One leader (an advisory lock in PostgreSQL) writes a new epoch, so that everybody has to attach, and compares the
+   data set with the one that PostgreSQL trusts and with how far the table has the stream. Older, other or empty: the
+   counters are built anew from the ledger.
+2. Each process hands in what this Redis does not know: open messages, attempts under way, and ends that are in neither
+   the stream nor the table. Thus it does not matter how Redis writes its file: what is missing in it that anybody
+   knew comes back.
 3. The paid route opens when every registered process has done so, or has been silent for a whole lease.
 
 On the first start of all there is nobody to wait for, and it opens at once.
@@ -23,11 +25,11 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 
 from . import clock
-from .flights import Receipt
+from .flights import End, Flight
 from .ids import is_after
-from .ledger import STREAM, attempts_in_table, pending
+from .ledger import STREAM, in_table, pending
 from .models import GatewayProcess, LedgerState
-from .rebuilding import rebuild_counters
+from .rebuilding import rebuild_bans, rebuild_counters
 from .redis import reaching_redis
 
 if TYPE_CHECKING:
@@ -36,38 +38,53 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RECOVERY_LOCK = 0x1AFAC701
+TRUSTED = ("confirming", "open")
 
 
 def attach(process: Process) -> None:
     """Join the Redis that is there now, making it whole first if nobody has."""
+    register(process.id)
+    epoch = trusted_epoch() or recover()
+    hand_in(process, epoch)
+    process.execute("attest", {"epoch": epoch})
+    # The process takes on the new epoch last: an end told to Redis before its hold is back there would be lost.
+    process.epoch = epoch
+
+
+def register(process_id: str) -> None:
+    """Say in PostgreSQL that this process may hold money: whoever comes back will wait for it."""
+    GatewayProcess.objects.get_or_create(
+        pk=UUID(process_id), defaults={"host": socket.gethostname()[:128], "pid": os.getpid()}
+    )
+
+
+def trusted_epoch() -> str | None:
+    """The epoch of the data set, if it was made trustworthy in this run of the server."""
     with reaching_redis() as redis:
         run = redis.info("server")["run_id"]
         known = redis.hgetall("budget:redis")
-    GatewayProcess.objects.get_or_create(
-        pk=UUID(process.id), defaults={"host": socket.gethostname()[:128], "pid": os.getpid()}
-    )
-    if known.get("run") != run or known.get("state") not in ("confirming", "open"):
-        recover(run)
-    # The process takes on the new run last: an end told to Redis before its hold is back there would be lost.
-    hand_in(process, run)
-    process.execute("attest", {"run": run})
-    process.run = run
+    if known.get("run") == run and known.get("state") in TRUSTED and known.get("epoch"):
+        return str(known["epoch"])
+    return None
 
 
-def recover(run: str) -> None:
-    """Bring the counters of this run of Redis to the state `confirming` (or `open`, with nobody to wait for)."""
+def recover() -> str:
+    """Bring this Redis to the state `confirming` (or `open`, with nobody to wait for); its new epoch."""
     with transaction.atomic(), connection.cursor() as cursor:
-        # One leader at a time; if it dies the lock goes with its session and the next one begins again.
+        # One leader at a time; if it dies the lock goes with its session and the next one begins again. The others
+        # do not wait for long: their calls are answered that the counters are being made whole.
+        cursor.execute("SET LOCAL lock_timeout = '2s'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RECOVERY_LOCK])
-        with reaching_redis() as redis:
+        if epoch := trusted_epoch():
+            return epoch
+        with reaching_redis(patiently=True) as redis:
+            run = redis.info("server")["run_id"]
             known = redis.hgetall("budget:redis")
-            if known.get("run") == run and known.get("state") in ("confirming", "open"):
-                return
-            now = redis_clock()
-            # From here on every script of everyone else answers `recovering`.
-            redis.hset("budget:redis", mapping={"run": run, "state": "rebuilding", "since": now})
+            now, epoch = redis_clock(), uuid4().hex
+            # From here on every script of everyone else answers `attach`.
+            redis.hset("budget:redis", mapping={"run": run, "epoch": epoch, "state": "rebuilding", "since": now})
         LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
-        # Locked: the drainer does not move rows from the stream to the table while they are being counted.
+        # Locked: the drainer does not read or move rows while they are being counted.
         ledger = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)
         if is_whole(known, ledger):
             logger.info("Redis restarted with its data; waiting for every process to confirm")
@@ -80,14 +97,13 @@ def recover(run: str) -> None:
             rebuild_counters(ledger.last_stream_id, now)
             ledger.dataset = uuid4()
             ledger.save(update_fields=["dataset"])
+        rebuild_bans()
         open_or_confirm(str(ledger.dataset), now)
+    return epoch
 
 
 def is_whole(known: dict[str, str], ledger: LedgerState) -> bool:
-    """The trusted data set, and not older than what the table already has of its stream.
-
-    What it may lack beyond that is known to the processes, which hand it in.
-    """
+    """The trusted data set, and not older than what the table already has of its stream."""
     if ledger.dataset is None or known.get("dataset") != str(ledger.dataset):
         return False
     return not is_after(ledger.last_stream_id, last_generated_id())
@@ -95,36 +111,58 @@ def is_whole(known: dict[str, str], ledger: LedgerState) -> bool:
 
 def open_or_confirm(dataset: str, now: int) -> None:
     expected = [process.hex for process in GatewayProcess.objects.values_list("pk", flat=True)]
-    with reaching_redis() as redis, redis.pipeline() as batch:
+    with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
         batch.delete("budget:expected")
         if expected:
             batch.sadd("budget:expected", *expected)
+            # One that died unseen has no lease here; with one it is swept like the others, and struck off the list.
+            batch.zadd("budget:leases", dict.fromkeys(expected, now), nx=True)
         state = "confirming" if expected else "open"
         batch.hset("budget:redis", mapping={"dataset": dataset, "state": state, "since": now})
         batch.execute()
 
 
-def hand_in(process: Process, run: str) -> None:
+def hand_in(process: Process, epoch: str) -> None:
     """Tell a Redis that came back what this process knows and it does not."""
-    held = process.holds()
-    for flight in list(process.in_flight.values()):
-        if flight.field not in held:
-            process.execute("hand_in", {**flight.as_call(), "run": run})
-    for receipt in lost_receipts(process):
-        call = receipt.end.as_call(receipt.flight, lost=True)
-        _status, values = process.execute("settle", {**call, "run": run})
-        process.receipts.append(Receipt(values["id"], receipt.flight, receipt.end))
+    flights = [flight for field, flight in process.in_flight.items() if field not in process.ends]
+    # What has an end is not under way, even if nobody knows whether Redis took that end: it is told again below.
+    answered = {field.partition(":")[0] for field, end in process.ends.items() if end.counted}
+    messages = [message for request_id, message in process.messages.items() if request_id not in answered]
+    process.execute(
+        "hand_in",
+        {
+            "epoch": epoch,
+            "messages": [message.as_call() for message in messages],
+            "flights": [flight.as_call() for flight in flights],
+        },
+    )
+    for flight, end, known in ends_to_tell_again(process):
+        call = end.as_call(flight, lost=True, in_table=known)
+        _status, values = process.execute("settle", {**call, "epoch": epoch})
+        process.handed_in(flight, end, values)
 
 
-def lost_receipts(process: Process) -> list[Receipt]:
-    """Receipts in neither the stream nor the table. Asked in this order: a row goes from the one to the other."""
-    kept = list(process.receipts)
+def ends_to_tell_again(process: Process) -> list[tuple[Flight, End, int]]:
+    """Ends whose row is in neither the stream nor the table, with the estimate that the table has of it (or -1).
+
+    Receipts, and ends of which nobody knows whether Redis took them. The stream is asked before the table: a row goes
+    from the one to the other.
+    """
+    on_their_way = [(process.in_flight[f], e) for f, e in list(process.ends.items()) if f in process.in_flight]
+    kept = [(receipt.flight, receipt.end) for receipt in list(process.receipts)] + on_their_way
     if not kept:
         return []
-    on_the_way = {entry.key for batch in pending("0-0") for entry in batch}
-    missing = [receipt for receipt in kept if receipt.flight.key not in on_the_way]
-    written = attempts_in_table(receipt.flight.key for receipt in missing)
-    return [receipt for receipt in missing if receipt.flight.key not in written]
+    streamed = {(entry.key, entry.estimated) for batch in pending() for entry in batch}
+    missing = [(flight, end) for flight, end in kept if (flight.key, end.estimated) not in streamed]
+    written = in_table(flight.key for flight, _ in missing)
+    found = []
+    for flight, end in missing:
+        row = written.get(flight.key)
+        if row is None:
+            found.append((flight, end, -1))
+        elif row.takes(estimated=end.estimated):
+            found.append((flight, end, row.cost))
+    return found
 
 
 def redis_clock() -> int:

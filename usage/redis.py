@@ -1,6 +1,7 @@
 """The Redis where the money is: one pool per process, short time-outs, no blind retry, and the scripts."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,19 +20,16 @@ from accounts.once import Once
 
 from .errors import RedisAway
 
+logger = logging.getLogger(__name__)
+
 # Waiting for a connection, making one, and one answer: under a second in all, even when all three run out.
 POOL_SECONDS = 0.2
 CONNECT_SECONDS = 0.25
 ANSWER_SECONDS = 0.45
+# A recovery moves whole days of counters, and nobody's answer waits for it.
+PATIENT_SECONDS = 10.0
 CONNECTIONS = 64
 
-AWAY = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.BusyLoadingError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-)
 SCRIPTS = Path(__file__).parent / "scripts"
 TAKES_HOLDS = {"admit", "hold"}
 
@@ -42,14 +40,14 @@ class Script:
     sha: str
 
 
-def _make_client() -> Any:
-    """The client; untyped, because redis-py's types leave open whether answers are text (ours are) or bytes."""
+def _make_client(answer_seconds: float = ANSWER_SECONDS) -> Any:
+    """Untyped, because redis-py's types leave open whether answers are text (ours are) or bytes."""
     pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
         max_connections=CONNECTIONS,
         timeout=POOL_SECONDS,
         socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        socket_timeout=answer_seconds,
         # A script repeated blindly after a time-out would admit, or settle, twice.
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
@@ -58,6 +56,13 @@ def _make_client() -> Any:
 
 
 client: Once[Any] = Once(_make_client)
+patient_client: Once[Any] = Once(lambda: _make_client(PATIENT_SECONDS))
+
+
+def forget_clients() -> None:
+    """Connect anew, to where the settings point now."""
+    client.forget()
+    patient_client.forget()
 
 
 @cache
@@ -68,11 +73,15 @@ def script(name: str) -> Script:
 
 
 @contextmanager
-def reaching_redis() -> Iterator[Any]:
+def reaching_redis(*, patiently: bool = False) -> Iterator[Any]:
     """The client, its failures told as `RedisAway` (after which a command may have run or not)."""
     try:
-        yield client()
-    except AWAY as error:
+        yield patient_client() if patiently else client()
+    except exceptions.ResponseError as error:
+        # It answers, but will not do its work: out of memory or disk, not the master, or a script of ours is wrong.
+        logger.error("Error: Redis refuses: %s", error)
+        raise RedisAway from error
+    except exceptions.RedisError as error:
         raise RedisAway from error
 
 

@@ -1,19 +1,26 @@
--- After Redis came back: an attempt in flight whose hold it no longer knows is held again, whatever the budget says,
--- because the call is under way. Safe to repeat.
+-- After Redis came back: what it no longer knows of a process. A message that is still open is counted again, and an
+-- attempt under way is held again, whatever the budget says, because the call is under way. Safe to repeat.
 
 local state = trusted()
 if not state then return {'attach'} end
 if state == 'rebuilding' then return {'recovering'} end
 
 today()
-local field = call.request .. ':' .. call.attempt
-if redis.call('HEXISTS', holds_key(call.process), field) == 1 then return {'ok'} end
-if redis.call('EXISTS', 'budget:resolved:' .. field) == 1 then return {'ok'} end
 alive()
-hold(call.day, call.user, call.hold)
-redis.call(
-  'HSET', holds_key(call.process), field,
-  record_of(call.hold, call.user, call.day, tonumber(call.admitted_at), call.provider, call.model, call.row)
-)
-redis.call('HINCRBY', 'quota:' .. call.day, call.user, 1)
+for _, message in ipairs(call.messages) do
+  if redis.call('HEXISTS', open_key(call.process), message.request) == 0 then
+    open_message(message.day, message.user, message.request)
+  end
+end
+for _, flight in ipairs(call.flights) do
+  local field = flight.request .. ':' .. flight.attempt
+  local known = redis.call('HEXISTS', holds_key(call.process), field) == 1
+  if not known and redis.call('EXISTS', 'budget:resolved:' .. field) == 0 then
+    hold(flight.day, flight.user, flight.hold)
+    redis.call(
+      'HSET', holds_key(call.process), field,
+      record_of(flight.hold, flight.user, flight.day, flight.admitted_at, flight.provider, flight.model, flight.row)
+    )
+  end
+end
 return {'ok'}

@@ -1,10 +1,13 @@
 -- Prepended to the scripts that take a hold: which of the offered routes the money allows.
 
+-- How long everybody waits for the others after Redis came back, before the free routes go on without them.
+local GRACE = 3 * SECOND
+
 -- What is left of the day, or of the user's own day if that is less, and which of the two it is; nil when the counter
 -- is missing and has to be rebuilt.
 local function room(day)
   local spent = nano(redis.call('GET', spent_key(day)))
-  local held = tonumber(redis.call('GET', 'budget:' .. day .. ':held'))
+  local held = tonumber(redis.call('GET', held_key(day)))
   if not spent or not held then return nil end
   local left, scope = call.budget - spent - held, 'global'
   if call.user_budget >= 0 then
@@ -25,37 +28,37 @@ local function fit(offer, left)
   return offer.input + math.ceil(tokens * offer.output / 1000000), tokens
 end
 
--- The first offer from `start` on that is free or that the money allows: its place, its hold, its output cap, and the
--- scope that ruled out an earlier one. Place nil: none. Scope 'rebuild': the counter is missing.
+-- The first offer from `start` on that is free or that the money allows, as {place, hold, max_tokens}; else
+-- {missing = true} when the counter is. `scope` is what ruled out an earlier offer, '' where nothing did.
 local function choose(day, start, paid_open)
-  local refused_by = ''
+  local scope = ''
   for place = start, #call.offers do
     local offer = call.offers[place]
-    if offer.ceiling == 0 then return place, 0, offer.max_tokens, refused_by end
+    if offer.ceiling == 0 then return {place = place, hold = 0, max_tokens = offer.max_tokens, scope = scope} end
     if paid_open then
-      local left, scope = room(day)
-      if not left then return nil, nil, nil, 'rebuild' end
+      local left, whose = room(day)
+      if not left then return {missing = true} end
       local amount, tokens = fit(offer, left)
-      if amount then return place, amount, tokens, refused_by end
-      refused_by = scope
-    else
-      refused_by = 'global'
+      if amount then return {place = place, hold = amount, max_tokens = tokens, scope = scope} end
+      scope = whose
     end
   end
-  return nil, nil, nil, refused_by
+  return {scope = scope}
 end
 
 -- Note an attempt as in flight, with its hold.
-local function begin(day, admitted_at, offer, amount)
+local function begin(day, admitted_at, chosen)
+  local offer = call.offers[chosen.place]
   alive()
-  hold(day, call.user, amount)
+  hold(day, call.user, chosen.hold)
   redis.call(
     'HSET', holds_key(call.process), call.request .. ':' .. call.attempt,
-    record_of(amount, call.user, day, admitted_at, offer.provider, offer.model, call.row)
+    record_of(chosen.hold, call.user, day, admitted_at, offer.provider, offer.model, call.row)
   )
 end
 
--- Paid routes wait until every process has handed in what Redis may have lost; the others wait only a moment.
+-- Whether calls are served at all, and whether on paid routes: those wait until every process has handed in what Redis
+-- may have lost, the others only a moment.
 local function openness(state, since)
   if state == 'open' then return true, true end
   return state == 'confirming' and now - since > GRACE, false

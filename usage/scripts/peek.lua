@@ -13,7 +13,7 @@ local rate_key, window = 'ratelimit:' .. user, '(' .. whole(now - MINUTE)
 local oldest = redis.call('ZRANGEBYSCORE', rate_key, window, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 return {
   'ok', 'day', day, 'now', now, 'midnight', midnight_after(now), 'state', state,
-  'spent', spent, 'held', tonumber(redis.call('GET', 'budget:' .. day .. ':held') or 0),
+  'spent', spent, 'held', tonumber(redis.call('GET', held_key(day)) or 0),
   'user_spent', tonumber(own[1] or 0), 'user_held', tonumber(own[2] or 0),
   'quota_used', tonumber(redis.call('HGET', 'quota:' .. day, user) or 0),
   'recent', redis.call('ZCOUNT', rate_key, window, '+inf'),

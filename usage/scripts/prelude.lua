@@ -3,20 +3,21 @@
 --
 -- Money is whole nano-dollars, exact in a double up to nine million dollars; time is whole microseconds since the epoch.
 --
---   budget:redis            hash   which server this is (run), which data set, and whether it is trusted (state)
+--   budget:redis            hash   which run of the server this is, which data set, its epoch, and the state of it
 --   budget:day              text   the day of the counter below, YYYY-MM-DD in Africa/Algiers
 --   budget:today:usd        text   dollars settled on that day
 --   budget:<day>:usd        text   the same of a day that is over
 --   budget:<day>:held       int    nano-dollars held by calls in flight
 --   budget:<day>:users      hash   <user>:spent and <user>:held, nano-dollars
---   budget:holds:<process>  hash   <request>:<attempt> -> what is in flight, enough to settle it without its process
+--   budget:holds:<process>  hash   <request>:<attempt> -> JSON of what is in flight, enough to settle it for a dead process
 --   budget:leases           zset   process -> last sign of life
 --   budget:resolved:<r>:<a> int    what an estimate moved the counter by, until the true usage replaces it
 --   budget:expected         set    processes that have not handed in since Redis came back
---   budget:handed           set    what was handed in
+--   budget:handed           set    ends that were handed in
+--   budget:unreadable       hash   records that could not be read, put aside for a person
 --   quota:<day>             hash   user -> messages
+--   quota:open:<process>    hash   request -> "<user> <day>": messages counted in advance, and not answered yet
 --   quota:turns             hash   user -> place in the cycle of 100 that splits Groq and OpenRouter
---   quota:given_back        ...    one key per request, so that it is given back once
 --   ratelimit:<user>        zset   request -> when it was admitted, over the last 60 s
 --   banned:<user>           text   why, with the end as its expiry
 --   usage:stream            stream rows on their way to the table; usage:mark is how far the table has them
@@ -29,20 +30,19 @@ local SECOND = 1000000
 local MINUTE = 60 * SECOND
 local LEASE = 20 * SECOND
 local KEPT = 3 * 86400
-local GRACE = 3 * SECOND
 
 local clock = redis.call('TIME')
 -- The shift is zero but in tests, where it moves this clock without touching the machine's.
 local now = clock[1] * SECOND + clock[2] + call.shift
 
--- The state of this data set, or nil when the caller has not attached to this very run of the server. Redis changes
--- its run_id at each start, so a server that came back (older, empty or whole) is noticed in the same step that
--- would have trusted it.
+-- The state of this data set, or nil when the caller has not attached to it as it is now. Redis changes its run_id at
+-- each start and a recovery writes a new epoch, so a server that came back (older, empty or whole) or that was flushed
+-- is noticed by every process, in the same step that would have trusted it.
 local function trusted()
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  local known = redis.call('HMGET', 'budget:redis', 'run', 'state', 'since')
-  if run ~= call.run or known[1] ~= run then return nil end
-  return known[2], tonumber(known[3])
+  local known = redis.call('HMGET', 'budget:redis', 'run', 'epoch', 'state', 'since')
+  if not known[1] or known[2] ~= call.epoch then return nil end
+  if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= known[1] then return nil end
+  return known[3], tonumber(known[4])
 end
 
 local function midnight_after(us)
@@ -98,8 +98,20 @@ local function spent_key(day)
   return redis.call('GET', 'budget:day') == day and 'budget:today:usd' or 'budget:' .. day .. ':usd'
 end
 
+local function held_key(day)
+  return 'budget:' .. day .. ':held'
+end
+
 local function users_key(day)
   return 'budget:' .. day .. ':users'
+end
+
+local function holds_key(process)
+  return 'budget:holds:' .. process
+end
+
+local function open_key(process)
+  return 'quota:open:' .. process
 end
 
 -- Move the day's counter and the user's own. A missing counter stays missing: it is rebuilt from the ledger, where
@@ -113,27 +125,44 @@ local function spend(day, user, amount)
   redis.call('EXPIRE', users_key(day), KEPT)
 end
 
+-- Likewise for what is held; a missing sum is rebuilt from the holds.
 local function hold(day, user, amount)
   if amount == 0 then return end
-  redis.call('INCRBY', 'budget:' .. day .. ':held', whole(amount))
+  if redis.call('EXISTS', held_key(day)) == 1 then redis.call('INCRBY', held_key(day), whole(amount)) end
   redis.call('HINCRBY', users_key(day), user .. ':held', whole(amount))
   redis.call('EXPIRE', users_key(day), KEPT)
 end
 
--- What is in flight, as one line: hold, user, day, admitted at, provider, model, and the row it leaves if nobody
--- comes back for it.
+-- What is in flight. Numbers as text: JSON here keeps only 14 digits.
 local function record_of(amount, user, day, admitted_at, provider, model, row)
-  return table.concat({whole(amount), user, day, whole(admitted_at), provider, model, row}, ' ')
+  return cjson.encode({
+    hold = whole(amount), user = tostring(user), day = day, at = admitted_at, provider = provider, model = model,
+    row = row,
+  })
 end
 
-local function record_parts(record)
-  local amount, user, day, admitted_at, provider, model, row =
-    string.match(record, '^(%d+) (%S+) (%S+) (%d+) (%S+) (%S+) (.*)$')
-  return tonumber(amount), user, day, admitted_at, provider, model, row
+-- Its parts, or nil for what cannot be read.
+local function parts_of(record)
+  local readable, parts = pcall(cjson.decode, record)
+  if not readable or type(parts) ~= 'table' then return nil end
+  parts.hold = tonumber(parts.hold)
+  return parts.hold and parts.day and parts.user and parts or nil
 end
 
-local function holds_key(process)
-  return 'budget:holds:' .. process
+-- Count a message, in advance of its answer.
+local function open_message(day, user, request)
+  redis.call('HINCRBY', 'quota:' .. day, user, 1)
+  redis.call('EXPIRE', 'quota:' .. day, KEPT)
+  redis.call('HSET', open_key(call.process), request, user .. ' ' .. day)
+end
+
+-- The message of a call that failed does not count. Only one that was counted, and once.
+local function give_back(process, request)
+  local open = redis.call('HGET', open_key(process), request)
+  if not open then return end
+  redis.call('HDEL', open_key(process), request)
+  local user, day = string.match(open, '^(%S+) (%S+)$')
+  redis.call('HINCRBY', 'quota:' .. day, user, -1)
 end
 
 local function alive()

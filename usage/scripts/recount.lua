@@ -13,7 +13,7 @@ local ledger = call.base
 for _, entry in ipairs(redis.call('XRANGE', 'usage:stream', '(' .. call.read_to, '+')) do
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  if fields.day == day then ledger = ledger + tonumber(fields.moved) end
+  if fields.day == day then ledger = ledger + (tonumber(fields.moved) or 0) end
 end
 
 local before = nano(redis.call('GET', 'budget:today:usd'))
@@ -22,14 +22,14 @@ if call.reset then
 elseif not before then
   redis.call('SET', 'budget:today:usd', dollars(math.max(0, ledger - call.offset)))
 end
-if redis.call('EXISTS', 'budget:' .. day .. ':held') == 0 then
+if redis.call('EXISTS', held_key(day)) == 0 then
   local held = 0
   for _, process in ipairs(redis.call('ZRANGE', 'budget:leases', 0, -1)) do
     for _, record in ipairs(redis.call('HVALS', holds_key(process))) do
-      local amount, _, record_day = record_parts(record)
-      if record_day == day then held = held + amount end
+      local parts = parts_of(record)
+      if parts and parts.day == day then held = held + parts.hold end
     end
   end
-  redis.call('SET', 'budget:' .. day .. ':held', whole(held), 'EX', KEPT)
+  redis.call('SET', held_key(day), whole(held), 'EX', KEPT)
 end
 return {'ok', 'ledger', ledger, 'before', before or -1, 'after', nano(redis.call('GET', 'budget:today:usd'))}

@@ -3,34 +3,42 @@
 local state, since = trusted()
 if not state then return {'attach'} end
 
+-- Taken for dead meanwhile, a process has to say again that it is there.
+local known = redis.call('ZSCORE', 'budget:leases', call.process) and 1 or 0
 alive()
-if state ~= 'rebuilding' then today() end
+today()
 
--- The holds of a process that gave no sign for 20 s: each becomes a cost of its whole hold and a row that says so.
-local function resolve(process, field, record)
-  local amount, user, day, admitted_at, provider, model, text = record_parts(record)
-  local row = cjson.decode(text)
-  row.provider, row.model, row.cost, row.created_us = provider, model, whole(amount), admitted_at
+-- A hold of a process that gave no sign for 20 s becomes a cost of the whole hold, and a row that says so.
+local function resolve(process, field, parts)
+  local row = cjson.decode(parts.row)
+  row.provider, row.model, row.cost, row.created_us = parts.provider, parts.model, whole(parts.hold), parts.at
   row.attempt = tonumber(string.match(field, ':(%d+)$'))
   row.estimated, row.error_flag, row.error_message = true, true, 'process_died'
+  local text = cjson.encode(row)
   redis.call('HDEL', holds_key(process), field)
-  hold(day, user, -amount)
-  spend(day, user, amount)
-  estimated(field, amount)
-  log(day, user, amount, cjson.encode(row))
+  hold(parts.day, parts.user, -parts.hold)
+  spend(parts.day, parts.user, parts.hold)
+  estimated(field, parts.hold)
+  log(parts.day, parts.user, parts.hold, text)
 end
 
 local swept = {}
-if state ~= 'rebuilding' then
-  for _, process in ipairs(redis.call('ZRANGEBYSCORE', 'budget:leases', '-inf', whole(now - LEASE), 'LIMIT', 0, 4)) do
-    local cursor = redis.call('HSCAN', holds_key(process), 0, 'COUNT', 200)
-    local found = cursor[2]
-    for i = 1, #found, 2 do resolve(process, found[i], found[i + 1]) end
-    if redis.call('EXISTS', holds_key(process)) == 0 then
-      redis.call('ZREM', 'budget:leases', process)
-      redis.call('SREM', 'budget:expected', process)
-      swept[#swept + 1] = process
+for _, process in ipairs(redis.call('ZRANGEBYSCORE', 'budget:leases', '-inf', whole(now - LEASE), 'LIMIT', 0, 4)) do
+  local found = redis.call('HSCAN', holds_key(process), 0, 'COUNT', 200)[2]
+  for i = 1, #found, 2 do
+    local parts = parts_of(found[i + 1])
+    if not parts or not pcall(resolve, process, found[i], parts) then
+      -- One record that cannot be read must not keep all the others from being settled.
+      redis.call('HSET', 'budget:unreadable', found[i], found[i + 1])
+      redis.call('HDEL', holds_key(process), found[i])
     end
+  end
+  if redis.call('EXISTS', holds_key(process)) == 0 then
+    -- Its open messages stay counted: nobody can tell what left of them.
+    redis.call('DEL', open_key(process))
+    redis.call('ZREM', 'budget:leases', process)
+    redis.call('SREM', 'budget:expected', process)
+    swept[#swept + 1] = process
   end
 end
 
@@ -41,6 +49,7 @@ if state == 'confirming' and (redis.call('SCARD', 'budget:expected') == 0 or now
 end
 
 return {
-  'ok', 'mark', redis.call('GET', 'usage:mark') or '0-0', 'swept', swept,
+  'ok', 'known', known, 'mark', redis.call('GET', 'usage:mark') or '0-0', 'swept', swept,
+  'unreadable', redis.call('HLEN', 'budget:unreadable'),
   'open', redis.call('HGETALL', 'health:open'), 'failures', redis.call('HGETALL', 'health:failures'),
 }

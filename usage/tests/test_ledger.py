@@ -88,7 +88,7 @@ def test_a_settle_repeated_counts_once(redis: Any) -> None:
     ticket = admit(ask())
     flight = this_process().in_flight[f"{ticket.request_id}:1"]
     spend(ticket, 3_000)
-    this_process().settle(flight, End(3_000, "{}", estimated=False, counted=True))
+    this_process().settle(flight, End(3_000, counted=True))
     assert budget.counters().spent == 3_000
     assert redis.xlen(STREAM) == 1
 
@@ -106,7 +106,9 @@ def test_a_late_usage_replaces_the_estimate_and_moves_the_counter(redis: Any) ->
     drain()
     row = UsageLog.objects.get()
     assert (row.cost_usd, row.estimated, row.error_flag) == (Decimal("0.004"), False, False)
-    assert day_total(budget.counters().day).amount == 4_000_000
+    total = day_total(budget.counters().day)
+    assert total is not None
+    assert total.amount == 4_000_000
 
 
 def test_an_estimate_and_its_late_usage_in_one_batch() -> None:

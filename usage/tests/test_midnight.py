@@ -61,14 +61,15 @@ def test_the_counter_ends_with_the_day_even_when_an_operator_set_it(travel: Trav
 
 def test_a_call_belongs_to_the_day_of_its_admission(travel: Travel, redis: Any) -> None:
     day = to_just_before_midnight(travel)
-    ticket = admit(ask())
+    ticket, failed = admit(ask()), admit(ask())
     travel(3)
     spend(admit(ask()), 5)
     spend(ticket, 7)
-    ticket.give_back()
+    failed.let_go()
+    failed.give_back()
     assert (budget.counters(1).spent, budget.counters(1).held, budget.counters(1).messages) == (5, 0, 1)
     assert redis.get(f"budget:{day}:usd") == "0.000000007"
-    assert redis.hget(f"quota:{day}", "1") == "0"
+    assert redis.hget(f"quota:{day}", "1") == "1"
     drain()
     assert [row.created_at.astimezone(zone()).date() for row in UsageLog.objects.order_by("cost_usd")] == [
         day + timedelta(days=1),
