@@ -13,8 +13,12 @@ from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from .deadline import TooLate, at_most
+
 FRESH_SECONDS = 5.0
 STALE_SECONDS = 600.0
+# A question that takes longer was asked of a server that is away, frozen or overrun.
+ANSWER_SECONDS = 2.5
 # While PostgreSQL is away one caller in this many seconds finds out whether it is back; the others do not wait for it.
 ASK_AGAIN_SECONDS = 1.0
 
@@ -45,14 +49,16 @@ class Fresh(Generic[Key, Value]):
         entry = self._entries.get(key)
         if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
             return entry.value
+        failures = _store.failures
         if _store.away():
             return self._stale(key)
-        # A crowd of one caller's requests arrives on an expired entry: one of them asks.
+        # A crowd of one caller's requests arrives on an expired entry: one of them asks, the others wait for it.
         with self._locks[hash(key) % len(self._locks)]:
             entry = self._entries.get(key)
             if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
                 return entry.value
-            return self._ask(key)
+            # If it asked in vain, they do not each do so again.
+            return self._ask(key) if _store.failures == failures else self._stale(key)
 
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
@@ -61,18 +67,20 @@ class Fresh(Generic[Key, Value]):
         self._entries.clear()
 
     def _ask(self, key: Key) -> Value:
-        if _store.away():
-            return self._stale(key)
         # The age counts from the question: a change committed while the answer was on its way is not in it.
         asked_at = time.monotonic()
         try:
-            value = self._load(key)
-        except (OperationalError, InterfaceError):
+            with at_most(ANSWER_SECONDS):
+                value = self._load(key)
+        except (OperationalError, InterfaceError, TooLate):
+            # In the middle of a question the connection is of no more use.
+            release_connection()
             _store.went_away()
             return self._stale(key)
         except Exception:
             self._entries.pop(key, None)
             raise
+        _store.is_there()
         self._entries.pop(key, None)
         self._entries[key] = Remembered(value, asked_at)
         if len(self._entries) > self._size:
@@ -96,13 +104,25 @@ class _Store:
     """Whether PostgreSQL was away a moment ago; shared by all memories of the process."""
 
     def __init__(self) -> None:
-        self._ask_again_at = 0.0
+        self.failures = 0
+        # When it may be asked again, or None while it is there.
+        self._ask_again_at: float | None = None
 
     def away(self) -> bool:
-        return time.monotonic() < self._ask_again_at
+        """Whether to do without it. When the time has come to ask again, one caller is told that it is there."""
+        if self._ask_again_at is None:
+            return False
+        if time.monotonic() < self._ask_again_at:
+            return True
+        self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+        return False
 
     def went_away(self) -> None:
+        self.failures += 1
         self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+
+    def is_there(self) -> None:
+        self._ask_again_at = None
 
 
 _store = _Store()

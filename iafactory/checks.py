@@ -1,11 +1,15 @@
 """Wrong settings, told at start by `manage.py check`: what is wrong, and what to do about it."""
 
 import stat
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from usage.errors import RedisAway
+from usage.redis import reaching_redis
 
 
 @register()
@@ -44,3 +48,25 @@ def clock_is_not_shifted(**kwargs: Any) -> list[CheckMessage]:
     if not settings.CLOCK_SHIFT_SECONDS or settings.DEVELOPMENT:
         return []
     return [Error("CLOCK_SHIFT_SECONDS is for tests.", hint="Unset it.", id="iafactory.E020")]
+
+
+@register(Tags.database)
+def redis_evicts_nothing(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Asked of the server, so only where the database is asked too (`check --database default`, as `make run` does)."""
+    if not databases:
+        return []
+    try:
+        with reaching_redis() as redis:
+            policy = redis.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+    except RedisAway:
+        # Away, or a service that keeps its configuration to itself.
+        return []
+    if policy == "noeviction":
+        return []
+    return [
+        Error(
+            f"Redis may evict the counters (maxmemory-policy {policy}).",
+            hint="Set maxmemory-policy to noeviction: money must not be forgotten.",
+            id="iafactory.E021",
+        )
+    ]

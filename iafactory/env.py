@@ -5,6 +5,7 @@ The process environment wins over `.env.local`. Values are stripped, and an empt
 """
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -57,6 +58,13 @@ class Env:
             raise ImproperlyConfigured(f"{name} must be a decimal number.") from None
         if not value.is_finite() or value < 0:
             raise ImproperlyConfigured(f"{name} must be zero or more.")
+        return value
+
+    def rate(self, name: str, default: str) -> str:
+        """So many in a time, as django-ratelimit writes it: `10/h`."""
+        value = self.text(name, default)
+        if not re.fullmatch(r"\d+/\d*[smhd]", value):
+            raise ImproperlyConfigured(f"{name} must be a rate such as 10/h (s, m, h or d).")
         return value
 
     def listing(self, name: str) -> tuple[str, ...]:

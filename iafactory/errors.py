@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import translation
@@ -78,6 +78,8 @@ ERRORS: dict[type[BaseException], Error] = {
     ),
     RequestDataTooBig: Error(400, "body_too_large", _("The request's body is too large.")),
     UnreadablePostError: Error(400, "invalid_request", _("The request's body ended before it was whole.")),
+    SuspiciousOperation: Error(400, "invalid_request", _("This request is not for this server.")),
+    ValidationError: Error(400, "invalid_request", _("The request is not valid; see the details.")),
     Http404: NOT_FOUND,
     drf.NotFound: NOT_FOUND,
     PermissionDenied: Error(403, "forbidden", _("You may not do this.")),
@@ -205,6 +207,10 @@ def retry_after_of(error: BaseException, known: Error) -> int | None:
         case usage.Refused(limits=limits) if limits is not None:
             return max(1, math.ceil(limits.until_midnight))
     return 1 if known.status == 503 else None
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return answer(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

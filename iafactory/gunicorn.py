@@ -22,8 +22,10 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
-# `Server` and the version are nobody's business.
 limit_request_line = 8190
+
+# A web worker answers people: no question of its takes longer. (Migrations and roll-ups may.)
+os.environ.setdefault("DB_STATEMENT_SECONDS", "10")
 
 # Two sockets for each call in flight, and the pools.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -21,7 +21,9 @@ from .errors import answer, error_events
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API = ("/api/v2/", "/v1/")
-CHAT_CALLS = frozenset({"/api/v2/chat", "/v1/chat/completions"})
+# Taken out of the chain: the chat, to which sessions, CSRF and the rest would cost as much as the call itself; and the
+# health check, which is asked for by address and without TLS.
+DIRECT = frozenset({"/api/v2/chat", "/v1/chat/completions", "/health"})
 
 
 def request_ids(get_response: GetResponse) -> GetResponse:
@@ -42,11 +44,11 @@ def request_ids(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def chat_calls(get_response: GetResponse) -> GetResponse:
-    """Take chat calls out of the chain here: sessions, CSRF and the rest would cost as much as the call itself."""
+def direct_calls(get_response: GetResponse) -> GetResponse:
+    """Call the views of `DIRECT` here, past the rest of the chain; what they raise has its answer in the table."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in CHAT_CALLS:
+        if request.path_info not in DIRECT:
             return get_response(request)
         match = resolve(request.path_info)
         try:

@@ -1,13 +1,32 @@
-from collections.abc import Mapping
-from typing import Any
+"""JSON in and out of Django REST framework, by the same library as the chat's."""
 
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from llmrouter.replies import to_json
 
 
+class JsonParser(BaseParser):
+    """Refuses nesting without end, on which the standard library's parser exhausts the stack."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return orjson.loads(stream.read())
+        except orjson.JSONDecodeError as error:
+            raise ParseError from error
+
+
 class JsonRenderer(BaseRenderer):
-    """Django REST framework's answers through the same JSON as the chat's: its own prints Decimal as text."""
+    """Prints Decimal as a number: the framework's own makes it text."""
 
     media_type = "application/json"
     format = "json"

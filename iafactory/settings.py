@@ -55,6 +55,12 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
+            # A server that is gone without a word is noticed; one that is slow is not waited for without end.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "options": f"-c statement_timeout={env.integer('DB_STATEMENT_SECONDS', 0) * 1000}",
             # The pool's time-out is what a caller waits when PostgreSQL is away.
             "pool": {"min_size": 1, "max_size": env.integer("DB_POOL_SIZE", 10), "timeout": 2},
         },
@@ -86,8 +92,8 @@ USAGE_TICKS = True
 CLOCK_SHIFT_SECONDS = float(env.text("CLOCK_SHIFT_SECONDS", "0"))
 
 # Who may come in, and how often
-SIGNUP_LIMIT = env.text("SIGNUP_LIMIT", "10/h")
-LOGIN_LIMIT = env.text("LOGIN_LIMIT", "10/m")
+SIGNUP_LIMIT = env.rate("SIGNUP_LIMIT", "10/h")
+LOGIN_LIMIT = env.rate("LOGIN_LIMIT", "10/m")
 FREE_ACCOUNTS_PER_ADDRESS = env.integer("FREE_ACCOUNTS_PER_ADDRESS", 10 if PRODUCTION else 0)
 TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
 # The largest body of a request; images come inside it.
@@ -135,7 +141,7 @@ MIDDLEWARE = [
     "iafactory.middleware.request_ids",
     "corsheaders.middleware.CorsMiddleware",
     # Chat calls end here: what follows is for pages and for the rest of the API.
-    "iafactory.middleware.chat_calls",
+    "iafactory.middleware.direct_calls",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -185,7 +191,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["iafactory.rendering.JsonRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["iafactory.rendering.JsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "iafactory.errors.answer_for_drf",
     "UNAUTHENTICATED_USER": None,
@@ -250,6 +256,8 @@ LOGGING = {
     "loggers": {
         # One line for each 4xx would drown the events; those that matter are logged where they are decided.
         "django.request": {"level": "ERROR"},
+        # Every probe by address would leave a traceback; the answer says what is wrong.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         # While PostgreSQL is away it tells of each of its tries to connect.
         "psycopg.pool": {"level": "ERROR"},
     },

@@ -14,7 +14,9 @@ urlpatterns = [
     path("v1/", include("llmrouter.v1.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/login/", views.limited_admin_login),
     path("admin/", admin.site.urls),
 ]
+handler400 = "iafactory.errors.bad_request"
 handler404 = "iafactory.errors.not_found"
 handler500 = "iafactory.errors.server_error"

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib import admin
 from django.db import DatabaseError, connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
@@ -13,7 +16,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.deadline import TooLate, at_most
+from accounts.errors import TooManyAttempts
+from accounts.fresh import release_connection
 from accounts.serializers import MeSerializer
+from accounts.throttle import limit_attempts
 from accounts.views import caller_of
 from billing.entitlements import entitlements_for
 from llmrouter.replies import json_reply
@@ -21,6 +28,10 @@ from usage import standing
 from usage.errors import RedisAway
 from usage.models import UsageLog
 from usage.redis import reaching_redis
+
+from .errors import answer
+
+PROBE_SECONDS = 2.0
 
 
 def health(request: HttpRequest) -> HttpResponse:
@@ -36,10 +47,12 @@ def health(request: HttpRequest) -> HttpResponse:
 
 def postgres_answers() -> bool:
     try:
-        with connection.cursor() as cursor:
+        with at_most(PROBE_SECONDS), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+    except (DatabaseError, TooLate):
         return False
+    finally:
+        release_connection()
     return True
 
 
@@ -138,3 +151,13 @@ class UsageView(ListAPIView[UsageLog]):
 
     def get_queryset(self) -> QuerySet[UsageLog]:
         return UsageLog.objects.filter(user_id=caller_of(self.request).user_id)
+
+
+def limited_admin_login(request: HttpRequest) -> HttpResponseBase:
+    """Django Admin's login page, under the same limits as the API's: staff passwords are worth more guesses."""
+    if request.method == "POST":
+        try:
+            limit_attempts(request, "login", settings.LOGIN_LIMIT, account=request.POST.get("username", "").lower())
+        except TooManyAttempts as error:
+            return answer(request, error)
+    return admin.site.login(request)

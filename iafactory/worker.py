@@ -10,6 +10,8 @@ from typing import Any
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
+SETTLING_SECONDS = 5
+
 
 class Idle:
     """The wait for the next request on a connection, which the worker may end early."""
@@ -35,6 +37,12 @@ class Idle:
         gevent.get_hub().loop.run_callback(self.greenlet.throw, self.timeout)
 
 
+def abandon() -> None:
+    from usage.process import this_process
+
+    this_process().abandon()
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -47,3 +55,5 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().handle_exit(signal, frame)
         for waiting in list(self.idle):
             waiting.end()
+        # At the end of its grace the worker is killed; what it then still has under way is settled a moment before.
+        gevent.spawn_later(max(0, self.cfg.graceful_timeout - SETTLING_SECONDS), abandon)

@@ -101,7 +101,8 @@ def _load(_key: None) -> Catalogue:
     by_name = {row.name: row for row in rows}
     found = {row.name: _model(row, by_name) for row in rows}
     return Catalogue(
-        models=found,
+        # The model of last resort has a small quota at its provider: it is not there to be asked for.
+        models={row.name: found[row.name] for row in rows if not row.last_resort},
         stand_in=next((found[row.name] for row in rows if row.stands_in), None),
         last_resort=next((found[row.name] for row in rows if row.last_resort), None),
     )

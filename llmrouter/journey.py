@@ -12,7 +12,7 @@ from accounts.authentication import Caller
 from accounts.fresh import release_connection
 from billing.entitlements import Entitlement, entitlements_for
 from usage.admission import Asked, Attempt, Offer, Ticket, Usage, admit
-from usage.errors import BudgetExceeded, Refused, UsageError
+from usage.errors import Banned, BudgetExceeded, Refused, UsageError
 
 from . import catalogue
 from .catalogue import Route
@@ -61,6 +61,9 @@ class Served:
 
 def begin(origin: Origin, chat: Chat) -> Journey:
     """Find the model, price its routes, be admitted. Raises `CallerFault`, `UsageError` or `EveryProviderFailed`."""
+    if origin.caller.banned:
+        # Known from PostgreSQL within 5 s; Redis knows at once, and says so at admission.
+        raise Banned
     try:
         entitlement = entitlements_for(origin.caller.user_id)
         known = catalogue.catalogue()
@@ -207,7 +210,14 @@ class RouteAttempt:
                 extra=self._journey.about | {"provider": self.route.provider},
             )
         self.another_key_may_do = isinstance(error, KeyTrouble)
-        return isinstance(error, TryAnotherRoute) and not self.money.delivered
+        return self._stays_inside(error) and not self.money.delivered
+
+    def _stays_inside(self, error: BaseException | None) -> bool:
+        """Whether the next route is tried. What a substitute finds fault with is not the caller's fault: they asked
+        for another model, which might have taken it."""
+        if isinstance(error, CallerFault):
+            return self.place >= self._journey.plan.own
+        return isinstance(error, TryAnotherRoute)
 
 
 def log_refusal(whose: dict[str, object], error: UsageError) -> None:

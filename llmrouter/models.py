@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -102,7 +102,9 @@ class Route(models.Model):
 
     model = models.ForeignKey(Model, models.CASCADE, related_name="routes", verbose_name=_("model"))
     provider = models.CharField(_("provider"), max_length=32, validators=[known_provider])
-    upstream = models.CharField(_("name at the provider"), max_length=128)
+    upstream = models.CharField(
+        _("name at the provider"), max_length=128, validators=[RegexValidator(r"^[\w./:@+~-]+$")]
+    )
     serves = models.CharField(
         _("serves"), max_length=64, blank=True, help_text=_("The public name of what really answers, if it is another.")
     )

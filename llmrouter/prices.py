@@ -3,7 +3,7 @@
 Prices are integers: nano-dollars per million tokens (3 USD per million is 3 000 000 000).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -50,40 +50,41 @@ class Priced(Protocol):
 
 def prices_of(row: Priced) -> Prices | None:
     """The prices in force; None when one that is needed is missing, and then the route must not run paid."""
-    listed = row.list_prices
-    input_ = _units(row.input_price, listed.get("input"))
-    output = _units(row.output_price, listed.get("output"))
-    if input_ is None or output is None:
+    overrides = {
+        "input": row.input_price,
+        "output": row.output_price,
+        "cache_read": row.cache_read_price,
+        "cache_write": row.cache_write_price,
+    }
+    base = _units(row.list_prices, overrides)
+    if base["input"] is None or base["output"] is None:
         return None
-    cache_read = _units(row.cache_read_price, listed.get("cache_read"))
-    cache_write = _units(row.cache_write_price, listed.get("cache_write"))
-    long = listed.get("long")
-    overridden = row.input_price is not None or row.output_price is not None
+    step = row.list_prices.get("long")
+    if not step:
+        return _prices(base)
+    # A price that staff set holds at any length; the others rise where the list says so.
+    long = {unit: dear if dear is not None else base[unit] for unit, dear in _units(step, overrides).items()}
+    return replace(_prices(base), long_from=int(step["from"]), long=_prices(long))
+
+
+def _units(listed: dict[str, Any], overrides: dict[str, Decimal | None]) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for unit, override in overrides.items():
+        price = override if override is not None else Decimal(listed[unit]) if unit in listed else None
+        found[unit] = None if price is None else int(price * NANO)
+    return found
+
+
+def _prices(units: dict[str, int | None]) -> Prices:
+    input_, output = units["input"] or 0, units["output"] or 0
+    cache_read, cache_write = units["cache_read"], units["cache_write"]
     return Prices(
         input=input_,
         output=output,
         # A provider without a price for its cache charges the input's.
         cache_read=input_ if cache_read is None else cache_read,
         cache_write=input_ if cache_write is None else cache_write,
-        # A price that staff set holds at any length.
-        long_from=0 if overridden or not long else int(long["from"]),
-        long=None if overridden or not long else _long(long, input_, output),
     )
-
-
-def _long(listed: dict[str, Any], input_: int, output: int) -> Prices:
-    dear_input = _units(None, listed.get("input")) or input_
-    return Prices(
-        input=dear_input,
-        output=_units(None, listed.get("output")) or output,
-        cache_read=_units(None, listed.get("cache_read")) or dear_input,
-        cache_write=_units(None, listed.get("cache_write")) or dear_input,
-    )
-
-
-def _units(override: Decimal | None, listed: str | None) -> int | None:
-    price = override if override is not None else Decimal(listed) if listed is not None else None
-    return None if price is None else int(price * NANO)
 
 
 def cost_of(tokens: int, price: int) -> int:

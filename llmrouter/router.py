@@ -11,6 +11,7 @@ from .errors import (
     ModelGone,
     OutOfCredit,
     Overloaded,
+    PromptTooLong,
     TryAnotherRoute,
     Unclear,
     Unsent,
@@ -18,6 +19,7 @@ from .errors import (
 from .providers import anthropic, demo, openai
 from .providers.base import Dialect
 from .providers.registry import Key
+from .routing import at_route, subjects
 from .types import Chat, Piece, Reply, Upstream
 
 DIALECTS: dict[str, Dialect] = {"openai": openai, "anthropic": anthropic, "demo": demo}
@@ -28,6 +30,8 @@ def send(route: Route, key: Key, chat: Chat, max_tokens: int) -> Reply:
     dialect = DIALECTS[route.connection.provider.dialect]
     try:
         reply = dialect.complete(route.connection, key, upstream(route, chat, max_tokens))
+    except PromptTooLong as error:
+        raise PromptTooLong(chat.model) from error
     except TryAnotherRoute as error:
         blame(route, key, error)
         raise
@@ -44,6 +48,8 @@ def open_stream(route: Route, key: Key, chat: Chat, max_tokens: int) -> Generato
             if number == 0:
                 praise(route, key)
             yield batch
+    except PromptTooLong as error:
+        raise PromptTooLong(chat.model) from error
     except TryAnotherRoute as error:
         blame(route, key, error)
         raise
@@ -63,20 +69,25 @@ def upstream(route: Route, chat: Chat, max_tokens: int) -> Upstream:
 
 
 def blame(route: Route, key: Key, error: TryAnotherRoute) -> None:
-    """What a failure says something about: the key, the model, or the whole provider."""
+    """What a failure says something about, and no more: the rate limit of a free model is not that of a paid one."""
     match error:
-        case KeyRefused() | OutOfCredit():
+        case KeyRefused():
             health.failed(key.subject, error.code, at_once=True)
+        case OutOfCredit():
+            health.failed(key.credit, error.code, at_once=True)
         case KeyBusy():
-            health.failed(key.subject, error.code, at_once=error.retry_after is not None, retry_after=error.retry_after)
+            at_once = error.retry_after is not None
+            health.failed(at_route(key, route), error.code, at_once=at_once, retry_after=error.retry_after)
         case ModelGone():
             health.failed(route.subject, error.code, at_once=True)
-        case Overloaded() | Unclear() | Unsent():
-            health.failed(route.provider, error.code, retry_after=error.retry_after)
+        case Unsent():
+            health.failed(route.provider, error.code)
+        case Overloaded() | Unclear():
+            health.failed(route.subject, error.code, retry_after=error.retry_after)
 
 
 def praise(route: Route, key: Key) -> None:
-    for subject in (route.provider, route.subject, key.subject):
+    for subject in subjects(route, key):
         health.succeeded(subject)
 
 

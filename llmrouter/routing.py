@@ -15,8 +15,8 @@ from .errors import InvalidChat, PromptTooLong
 from .providers.registry import Key
 from .types import Chat
 
-# No language packs more bytes into a token than this (Arabic comes to 6): with it an estimate is low for certain, and
-# a prompt it finds too long is too long.
+# No language packs more bytes into a token than this (Arabic comes to 6). Blanks may, so a prompt that this finds too
+# long could be one of blanks: no loss.
 MOST_BYTES_PER_TOKEN = 8
 KEYS_TO_TRY = 3
 
@@ -82,23 +82,30 @@ def can_serve(route: Route, chat: Chat) -> bool:
         return False
     if estimated_tokens(chat) > route.context_window:
         return False
-    return not (health.resting(route.provider) or health.resting(route.subject)) and any(
-        not health.resting(key.subject) for key in route.connection.keys
-    )
+    return any(not any(health.resting(subject) for subject in subjects(route, key)) for key in route.connection.keys)
 
 
 def keys_to_try(route: Route) -> Iterator[Key]:
-    """The provider's usable keys, the load spread over them. A subject whose rest is over is claimed for one try."""
-    if not (health.claim(route.provider) and health.claim(route.subject)):
-        return
+    """The provider's usable keys, the load spread over them. What has rested long enough is claimed for one try."""
     keys = route.connection.keys
     first = next(_turn)
     tried = 0
     for step in range(len(keys)):
         key = keys[(first + step) % len(keys)]
-        if tried < KEYS_TO_TRY and health.claim(key.subject):
+        if tried < KEYS_TO_TRY and all(health.claim(subject) for subject in subjects(route, key)):
             tried += 1
             yield key
+
+
+def subjects(route: Route, key: Key) -> list[str]:
+    """Everything that a call by this route with this key depends on, by its name to the breakers."""
+    found = [route.provider, route.subject, key.subject, at_route(key, route)]
+    return found if route.free else [*found, key.credit]
+
+
+def at_route(key: Key, route: Route) -> str:
+    """A key's standing with one model: rate limits are told apart by it."""
+    return f"{key.subject}/{route.upstream}"
 
 
 def estimated_tokens(chat: Chat) -> int:

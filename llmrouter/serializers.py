@@ -67,7 +67,8 @@ def plain_message(message: Any, where: str) -> Message:
     if not isinstance(message, dict) or message.get("role") not in ROLES[:4]:
         raise InvalidChat(_("%(field)s must be one of: %(allowed)s"), f"{where}.role", allowed=", ".join(ROLES[:4]))
     content = message.get("content")
-    if not isinstance(content, str) or not content.strip():
+    # An assistant may have had nothing to say; who asks has to.
+    if not isinstance(content, str) or not (content.strip() or message["role"] == "assistant"):
         raise InvalidChat(_("%(field)s must be text that is not empty"), f"{where}.content")
     role = "system" if message["role"] == "developer" else message["role"]
     return {"role": role, "content": content}
@@ -79,7 +80,7 @@ def refuse_many(given: Mapping[str, Any]) -> None:
 
 
 def text(given: Mapping[str, Any], name: str, *, default: str) -> str:
-    value = given.get(name, default)
+    value = default if given.get(name) is None else given[name]
     if not isinstance(value, str) or not 0 < len(value) <= 128:
         raise InvalidChat(_("%(field)s must be a text of 1 to 128 characters"), name)
     return value

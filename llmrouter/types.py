@@ -1,8 +1,10 @@
 """What travels between the layers of a chat: asked by the caller, answered by a provider."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from .providers.registry import Patience, Provider
 
 # A message in the OpenAI dialect, as it came and as it goes upstream.
 Message = Mapping[str, Any]
@@ -80,3 +82,9 @@ class Upstream:
     seconds: float | None = None
     # Dollars per million tokens of input and output that the provider may not charge above, where it takes that.
     max_price: tuple[float, float] | None = None
+
+    def patience(self, provider: Provider) -> Patience:
+        """The provider's time-outs, or those that staff set for the route."""
+        if self.seconds is None:
+            return provider.patience
+        return replace(provider.patience, whole=self.seconds, stream=self.seconds)

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
+from accounts.deadline import TooLate, at_most
 from accounts.fresh import release_connection
 from billing.money import dollars
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 TRIES = 20
 PAUSE_SECONDS = 0.05
+RECOUNT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ def recount(day: str) -> None:
         time.sleep(PAUSE_SECONDS)
         return
     try:
-        found = _recount(date.fromisoformat(day), offset=reset_offset(date.fromisoformat(day)))
-    except DatabaseError as error:
+        with at_most(RECOUNT_SECONDS):
+            found = _recount(date.fromisoformat(day), offset=reset_offset(date.fromisoformat(day)))
+    except (DatabaseError, TooLate) as error:
         raise Recovering from error
     finally:
         release_connection()

@@ -1,6 +1,8 @@
 """Circuit breakers, shared by all processes: what keeps failing is left alone, and tried again by one request.
 
-A subject is a provider (`groq`), one of its keys (`groq#1a2b3c4d`), or one of its models (`groq/openai/gpt-oss-120b`).
+A subject is what a failure can say something about: a provider (`groq`), one of its models
+(`groq/openai/gpt-oss-120b`), one of its keys (`groq#1a2b3c4d`), that key's credit (`groq#1a2b3c4d$`), or that key's
+standing with one model (`groq#1a2b3c4d/openai/gpt-oss-120b`).
 What other processes found out is known here within a tick of the ledger (1 s).
 """
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import Error as DatabaseError
 
+from accounts.deadline import TooLate, at_most
 from accounts.fresh import release_connection
 from accounts.once import Once
 
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 # How long a call waits while another of its process attaches to a Redis that came back.
 ATTACH_SECONDS = 1.0
+# How long attaching, with a recovery in it, may take: a day of counters is built anew in far less.
+RECOVERY_SECONDS = 30.0
 # Every so many ticks a process says in PostgreSQL that it is there, and looks for what is in its name by mistake.
 ROUND_TICKS = 5
 # Ends that Redis could not be told yet: with more of them nothing new is admitted.
@@ -139,9 +142,10 @@ class Process:
             raise Recovering
         try:
             if self._attachments == unless_past:
-                recovery.attach(self)
+                with at_most(RECOVERY_SECONDS):
+                    recovery.attach(self)
                 self._attachments += 1
-        except DatabaseError as error:
+        except (DatabaseError, TooLate) as error:
             # Without PostgreSQL nobody knows whether this Redis can be trusted.
             raise Recovering from error
         finally:

@@ -22,7 +22,9 @@ from .redis import EmbeddedRedis
 
 
 def main() -> int:
-    env = Env(read_environment(BASE / ".env.local"))
+    env = Env(read_environment(Path(os.environ.get("ENV_FILE") or BASE / ".env.local")))
+    # What the programs read from their environment (PORT, say) may stand in the file.
+    os.environ |= env.values
     place = Workplace.of(env.values)
     for folder in (place.run, place.log):
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,6 +34,10 @@ def main() -> int:
         return 1
     for program in stop_leftovers(place.var, STOPPING_ORDER):
         print(f"Stopped the {program} that an earlier, killed run had left.", flush=True)
+    port = env.integer("PORT", 8000)
+    if free_port(port) != port:
+        print(f"Port {port} is taken. Stop what listens there, or choose another: PORT=8001 make run")
+        return 1
     for stale in (place.ready, place.failed, place.services_env):
         stale.unlink(missing_ok=True)
 

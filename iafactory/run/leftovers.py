@@ -38,8 +38,8 @@ def processes_of(var: Path, program: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         try:
             if program in SERVERS:
-                # A database server writes its title over its environment; its data directory is on its command line.
-                ours = any(argument.startswith(str(var / program)) for argument in process.cmdline())
+                # A database server writes its title over its environment; where its data are is on its command line.
+                ours = is_server(process.cmdline(), program, var)
             else:
                 environment = process.environ()
                 ours = (environment.get(VAR_MARK), environment.get(PROGRAM_MARK)) == (str(var), program)
@@ -47,6 +47,12 @@ def processes_of(var: Path, program: str) -> Iterator[psutil.Process]:
             continue
         if ours:
             yield process
+
+
+def is_server(command: list[str], program: str, var: Path) -> bool:
+    binary = {"postgres": "postgres", "redis": "redis-server"}[program]
+    data = {"postgres": str(var / "postgres"), "redis": str(var / "redis" / "redis.conf")}[program]
+    return bool(command) and Path(command[0]).name == binary and data in command
 
 
 def _parent(process: psutil.Process) -> int | None:

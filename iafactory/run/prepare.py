@@ -90,7 +90,7 @@ def migrate_and_load() -> list[str]:
     from django.core.management import call_command
 
     quiet = io.StringIO()
-    call_command("check", fail_level="ERROR", stdout=quiet)
+    call_command("check", databases=["default"], fail_level="ERROR", stdout=quiet)
     call_command("migrate", verbosity=0, skip_checks=True)
     call_command("load_tiers", stdout=quiet)
     call_command("load_models", stdout=quiet)

@@ -12,7 +12,7 @@ from ..errors import InvalidChat, Unclear
 from ..types import Message, Piece, Reply, Tokens, Upstream
 from .faults import fault
 from .http import post, stream_post
-from .registry import Connection, Key
+from .registry import Connection, Key, Provider
 from .sse import EventReader
 
 PATH = "/messages"
@@ -30,9 +30,11 @@ THINKING = {"low": 1024, "medium": 4096, "high": 16384}
 
 
 def complete(connection: Connection, key: Key, call: Upstream) -> Reply:
-    answer = post(connection.base_url + PATH, headers(connection, key), body(call, stream=False), call.seconds)
+    provider = connection.provider
+    url, sent = connection.base_url + PATH, body(call, stream=False)
+    answer = post(url, headers(connection, key), sent, call.patience(provider))
     if answer.status != 200:
-        raise fault(answer.status, answer.headers, answer.body, model=call.model)
+        raise fault(provider, answer.status, answer.headers, answer.body, model=call.model)
     try:
         parsed = orjson.loads(answer.body)
         return Reply(
@@ -45,12 +47,12 @@ def complete(connection: Connection, key: Key, call: Upstream) -> Reply:
 
 
 def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[Piece], None, None]:
-    with stream_post(
-        connection.base_url + PATH, headers(connection, key), body(call, stream=True), call.seconds
-    ) as answer:
+    provider = connection.provider
+    url, sent = connection.base_url + PATH, body(call, stream=True)
+    with stream_post(url, headers(connection, key), sent, call.patience(provider)) as answer:
         if answer.status != 200:
-            raise fault(answer.status, answer.headers, answer.error_body(), model=call.model)
-        events, translator = EventReader(), Translator(call.model)
+            raise fault(provider, answer.status, answer.headers, answer.error_body(), model=call.model)
+        events, translator = EventReader(), Translator(provider, call.model)
         for chunk in answer.chunks():
             pieces = [piece for event in events.feed(chunk) for piece in translator.read(event.data)]
             if any(not piece.comment for piece in pieces):
@@ -225,8 +227,9 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens:
 class Translator:
     """The events of one stream -> pieces in the OpenAI dialect."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, provider: Provider, model: str) -> None:
         self.over = False
+        self._provider = provider
         self._model = model
         self._usage: dict[str, Any] = {}
         # Blocks are numbered over text and tools together; OpenAI numbers the tool calls by themselves.
@@ -261,7 +264,7 @@ class Translator:
             case "ping":
                 yield Piece(comment=True)
             case "error":
-                raise fault(529, {}, orjson.dumps(event), model=self._model)
+                raise fault(self._provider, 529, {}, orjson.dumps(event), model=self._model)
 
     def _tool_begins(self, index: int, block: Mapping[str, Any]) -> Piece:
         self._tools[index] = len(self._tools)

@@ -5,7 +5,8 @@ come as objects, arrays, `{detail}`, `{message}`, text and HTML; nothing of them
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,6 +24,7 @@ from ..errors import (
     PromptTooLong,
     ProviderRefused,
 )
+from .registry import Provider
 
 OUT_OF_CREDIT = {
     "insufficient_quota",
@@ -36,6 +38,7 @@ OUT_OF_CREDIT = {
     "arrearage",
 }
 BAD_KEY = {"invalid_api_key", "api_key_invalid", "authentication_error", "account_deactivated"}
+BUSY = {"rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "engine_overloaded_error"}
 MODEL_GONE = {
     "model_not_found",
     "model_decommissioned",
@@ -45,10 +48,11 @@ MODEL_GONE = {
     "privacy_restricted",
     "constraint_filtered",
 }
-TOO_LONG = {"context_length_exceeded", "request_too_large", "string_above_max_length"}
+TOO_LONG = {"context_length_exceeded", "request_too_large"}
 CONTENT = {"content_policy_violation", "content_filter", "data_inspection_failed", "refusal", "content_policy"}
 
-# Where no code tells, these phrases do (compared in lower case).
+# Where no code tells that a prompt is too long, these phrases do (compared in lower case). The prompt itself may hold
+# them: then its sender is told so, and nobody else is touched.
 TOO_LONG_PHRASES = (
     "maximum context length",
     "exceed context limit",
@@ -59,31 +63,34 @@ TOO_LONG_PHRASES = (
     "exceeds the maximum number of tokens",
     "prompt is too long",
     "exceeded model token limit",
-    "prompt too long",
-)
-BAD_KEY_PHRASES = ("incorrect api key", "api key not valid", "reported as leaked")
-OUT_OF_CREDIT_PHRASES = (
-    "specified api usage limits",
-    "budget limit exceeded",
-    "insufficient balance",
-    "insufficient credits",
+    "current length is",
 )
 
 
-def fault(status: int, headers: Mapping[str, str], body: bytes, *, model: str) -> ProviderRefused | CallerFault:
+def fault(
+    provider: Provider, status: int, headers: Mapping[str, str], body: bytes, *, model: str
+) -> ProviderRefused | CallerFault:
     """The exception for an answer that is an error."""
-    codes, text = _said(body)
+    said = _said(body)
     wait = retry_after(headers)
-    if codes & TOO_LONG or status == 413 or any(phrase in text for phrase in TOO_LONG_PHRASES):
-        return PromptTooLong(model)
-    if codes & OUT_OF_CREDIT or any(phrase in text for phrase in OUT_OF_CREDIT_PHRASES):
-        return OutOfCredit("out_of_credit", status)
-    if codes & BAD_KEY or any(phrase in text for phrase in BAD_KEY_PHRASES):
-        return KeyRefused("key_refused", status)
-    if codes & CONTENT or "flagged_input" in text:
+    # What is about the content comes first: such an answer echoes the prompt, which may speak of keys and credit.
+    if said.codes & CONTENT or said.flagged:
         return Declined("content_refused", status)
-    if codes & MODEL_GONE:
+    if said.codes & BAD_KEY or said.tells(provider.bad_key_phrases):
+        return KeyRefused("key_refused", status)
+    if said.codes & OUT_OF_CREDIT or said.tells(provider.no_credit_phrases):
+        return OutOfCredit("out_of_credit", status)
+    if said.codes & BUSY:
+        return KeyBusy("busy", status, retry_after=wait)
+    if said.codes & TOO_LONG or status == 413 or said.tells(TOO_LONG_PHRASES):
+        return PromptTooLong(model)
+    if said.codes & MODEL_GONE:
         return ModelGone("model_gone", status)
+    return by_status(status, wait)
+
+
+def by_status(status: int, wait: float | None) -> ProviderRefused | CallerFault:
+    """For an answer whose codes say nothing."""
     match status:
         case 401 | 403:
             return KeyRefused("key_refused", status)
@@ -112,23 +119,39 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _said(body: bytes) -> tuple[set[str], str]:
-    """The codes of an error body, in lower case, and its text, to look for phrases in."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an error body says: its codes, and its own sentence, both in lower case; whether it flags the content."""
+
+    codes: frozenset[str] = frozenset()
+    message: str = ""
+    flagged: bool = False
+
+    def tells(self, phrases: Iterable[str]) -> bool:
+        return any(phrase in self.message for phrase in phrases)
+
+
+def _said(body: bytes) -> Said:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return set(), ""
+        return Said()
     if isinstance(parsed, list):
         parsed = parsed[0] if parsed else {}
     if not isinstance(parsed, dict):
-        return set(), ""
+        return Said()
     error = parsed.get("error", parsed)
-    return set(_codes(error)), orjson.dumps(error).decode().lower()
+    if not isinstance(error, dict):
+        return Said(message=str(error).lower())
+    sentence = error.get("message") or error.get("detail") or ""
+    metadata = error.get("metadata")
+    flagged = isinstance(metadata, dict) and bool(metadata.get("flagged_input") or metadata.get("reasons"))
+    return Said(frozenset(_codes(error)), str(sentence).lower(), flagged)
 
 
 def _codes(error: Any, depth: int = 0) -> list[str]:
-    """`code`, `type`, `status`, `reason` and the like, wherever they stand in the body."""
-    if depth > 4:
+    """`code`, `type`, `status`, `reason` and the like, wherever they stand in the error."""
+    if depth > 3:
         return []
     if isinstance(error, list):
         return [code for part in error for code in _codes(part, depth + 1)]

@@ -1,5 +1,6 @@
 """HTTP to the providers: one pool per process, no redirects, no retries, and a deadline on the whole."""
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -15,20 +16,18 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from accounts.deadline import TooLate, at_most
 from accounts.once import Once
 
 from ..errors import Unclear, Unsent
+from .registry import Patience
 
-CONNECT_SECONDS = 3.0
-# A plain call, in all.
-WHOLE_SECONDS = 120.0
-# A stream: until its first byte, between two events of data, and in all.
-FIRST_BYTE_SECONDS = 30.0
-IDLE_SECONDS = 60.0
-STREAM_SECONDS = 300.0
 # A whole answer is never longer; what is longer is not an answer.
 MOST_BYTES = 32 * 1024 * 1024
 AT_ONCE = 64 * 1024
+# A body of a few megabytes, from a server on a slow line.
+SENDING_SECONDS = 60.0
+FINISH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,49 @@ class Answer:
     body: bytes
 
 
+class _Waits:
+    """urllib3 gives the sending of a body the time that it gives to connecting: too little for a large one on a slow
+    line. What bounds it is the deadline of the whole."""
+
+    sock: socket.socket
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.sock.settimeout(SENDING_SECONDS)
+
+
+class _HTTPConnection(_Waits, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Waits, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
 def _make_pool() -> urllib3.PoolManager:
-    return urllib3.PoolManager(
+    pool = urllib3.PoolManager(
         num_pools=64, maxsize=2000, retries=False, ssl_context=ssl.create_default_context(), cert_reqs="CERT_REQUIRED"
     )
+    pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    return pool
 
 
 _pool = Once(_make_pool)
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, seconds: float | None = None) -> Answer:
-    """Send and read whole, within `seconds` in all. Raises `Unsent` or `Unclear`."""
-    deadline = time.monotonic() + (seconds or WHOLE_SECONDS)
-    with failures_told():
-        response = open_post(url, headers, body, seconds or WHOLE_SECONDS)
+def post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> Answer:
+    """Send and read whole. Raises `Unsent` or `Unclear`."""
+    deadline = time.monotonic() + patience.whole
+    with failures_told(), at_most(patience.whole):
+        response = _open(url, headers, body, patience.connect, patience.whole)
         try:
             return Answer(response.status, response.headers, b"".join(_read(response, deadline)))
         except BaseException:
@@ -61,14 +89,11 @@ def post(url: str, headers: Mapping[str, str], body: bytes, seconds: float | Non
 
 
 @contextmanager
-def stream_post(
-    url: str, headers: Mapping[str, str], body: bytes, seconds: float | None = None
-) -> Iterator["StreamedAnswer"]:
+def stream_post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> Iterator["StreamedAnswer"]:
     """Send, and read as it comes. Raises `Unsent` or `Unclear`; leaving it early hangs up on the provider."""
-    began = time.monotonic()
-    with failures_told():
-        response = open_post(url, headers, body, FIRST_BYTE_SECONDS)
-    answer = StreamedAnswer(response, deadline=began + (seconds or STREAM_SECONDS))
+    with failures_told(), at_most(patience.connect + SENDING_SECONDS + patience.first_byte):
+        response = _open(url, headers, body, patience.connect, patience.first_byte)
+    answer = StreamedAnswer(response, patience)
     try:
         yield answer
     finally:
@@ -76,13 +101,15 @@ def stream_post(
             response.close()
 
 
-def open_post(url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> urllib3.response.BaseHTTPResponse:
+def _open(
+    url: str, headers: Mapping[str, str], body: bytes, connect: float, read: float
+) -> urllib3.response.BaseHTTPResponse:
     return _pool().request(
         "POST",
         url,
         body=body,
         headers=headers,
-        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds),
+        timeout=urllib3.Timeout(connect=connect, read=read),
         redirect=False,
         preload_content=False,
     )
@@ -91,13 +118,14 @@ def open_post(url: str, headers: Mapping[str, str], body: bytes, seconds: float)
 class StreamedAnswer:
     """An answer that is still coming. The idle clock counts from the last event of data: comments do not wind it."""
 
-    def __init__(self, response: urllib3.response.BaseHTTPResponse, deadline: float) -> None:
+    def __init__(self, response: urllib3.response.BaseHTTPResponse, patience: Patience) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.whole = False
         self._response = response
-        self._deadline = deadline
-        self._idle_until = time.monotonic() + FIRST_BYTE_SECONDS
+        self._patience = patience
+        self._deadline = time.monotonic() + patience.stream
+        self._idle_until = time.monotonic() + patience.first_byte
 
     def chunks(self) -> Iterator[bytes]:
         with failures_told():
@@ -110,21 +138,23 @@ class StreamedAnswer:
                 yield chunk
 
     def data_came(self) -> None:
-        self._idle_until = time.monotonic() + IDLE_SECONDS
+        self._idle_until = time.monotonic() + self._patience.idle
 
     def error_body(self) -> bytes:
         """The body of an error, or of a plain answer to a call that asked for a stream."""
         with failures_told():
-            body = b"".join(_read(self._response, time.monotonic() + FIRST_BYTE_SECONDS))
+            body = b"".join(_read(self._response, time.monotonic() + self._patience.first_byte))
         self.whole = True
         return body
 
     def finish(self) -> None:
         """The last event came; what remains is the end of the message, and then the connection can be used again."""
+        self._idle_until = time.monotonic() + FINISH_SECONDS
         try:
             for _rest in self.chunks():
                 return
         except Unclear:
+            # It does not end it: not used again, then.
             return
 
 
@@ -132,9 +162,9 @@ def wait_at_most(response: urllib3.response.BaseHTTPResponse, seconds: float) ->
     """How long the next read may take."""
     if seconds <= 0:
         raise Unclear("timeout")
-    socket = getattr(response.connection, "sock", None)
-    if socket is not None:
-        socket.settimeout(seconds)
+    line = getattr(response.connection, "sock", None)
+    if line is not None:
+        line.settimeout(seconds)
 
 
 @contextmanager
@@ -149,7 +179,7 @@ def failures_told() -> Iterator[None]:
         if isinstance(error.args[0], ssl.SSLCertVerificationError):
             raise Unsent("tls") from error
         raise Unclear("tls") from error
-    except (ReadTimeoutError, TimeoutError) as error:
+    except (ReadTimeoutError, TimeoutError, TooLate) as error:
         raise Unclear("timeout") from error
     except (HTTPError, OSError) as error:
         raise Unclear("cut") from error

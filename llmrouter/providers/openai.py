@@ -8,7 +8,7 @@ import orjson
 
 from billing.money import nano_nearest
 
-from ..errors import Unclear
+from ..errors import Overloaded, Unclear
 from ..types import Message, Piece, Reply, Tokens, Upstream
 from .faults import fault
 from .http import post, stream_post
@@ -17,22 +17,30 @@ from .sse import Event, EventReader
 
 PATH = "/chat/completions"
 DONE = b"[DONE]"
+FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call")
+# What of a message, or of a delta of one, goes on to the caller.
+MESSAGE = ("role", "content", "refusal", "tool_calls", "reasoning", "reasoning_content", "annotations")
+# Beyond these a count or a bill is a mistake of the provider's, and is not believed.
+MOST_TOKENS = 100_000_000
+DEAREST_CALL_USD = 1000
 
 
 def complete(connection: Connection, key: Key, call: Upstream) -> Reply:
-    answer = post(connection.base_url + PATH, headers(connection, key), body(connection, call), call.seconds)
+    provider = connection.provider
+    url, sent = connection.base_url + PATH, body(connection, call)
+    answer = post(url, headers(connection, key), sent, call.patience(provider))
     if answer.status != 200:
-        raise fault(answer.status, answer.headers, answer.body, model=call.model)
+        raise fault(provider, answer.status, answer.headers, answer.body, model=call.model)
     return reply(answer.body, answer.headers, connection, call)
 
 
 def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[Piece], None, None]:
     """The pieces of an answer, those that came together together. Ends whole, or raises."""
-    with stream_post(
-        connection.base_url + PATH, headers(connection, key), body(connection, call, stream=True), call.seconds
-    ) as answer:
+    provider = connection.provider
+    url, sent = connection.base_url + PATH, body(connection, call, stream=True)
+    with stream_post(url, headers(connection, key), sent, call.patience(provider)) as answer:
         if answer.status != 200:
-            raise fault(answer.status, answer.headers, answer.error_body(), model=call.model)
+            raise fault(provider, answer.status, answer.headers, answer.error_body(), model=call.model)
         if "event-stream" not in answer.headers.get("Content-Type", "event-stream"):
             # Asked for a stream, it answered at once; or it has an error to tell.
             yield [whole_piece(reply(answer.error_body(), answer.headers, connection, call))]
@@ -99,7 +107,8 @@ def body(connection: Connection, call: Upstream, *, stream: bool = False) -> byt
     }
     if provider.takes_max_price and call.max_price is not None:
         prompt, completion = call.max_price
-        sent["provider"] = {"max_price": {"prompt": prompt, "completion": completion}}
+        # No endpoint with a fee per request: there is none in the ceiling.
+        sent["provider"] = {"max_price": {"prompt": prompt, "completion": completion, "request": 0}}
     if stream:
         sent["stream"] = True
         if provider.usage == "asked":
@@ -108,6 +117,25 @@ def body(connection: Connection, call: Upstream, *, stream: bool = False) -> byt
 
 
 def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection, call: Upstream) -> Reply:
+    parsed = parsed_object(text, answer_headers, connection, call)
+    choice = _first(parsed.get("choices"))
+    if choice is None or not isinstance(choice.get("message"), dict):
+        raise Unclear("unreadable")
+    reason = finish_reason(choice.get("finish_reason"))
+    message = choice["message"]
+    return Reply(
+        message={name: message[name] for name in MESSAGE if name in message},
+        finish_reason=reason or "stop",
+        tokens=tokens(parsed.get("usage")),
+        cost=billed(parsed.get("usage")) if connection.provider.tells_cost else None,
+        logprobs=choice.get("logprobs"),
+    )
+
+
+def parsed_object(
+    text: bytes, answer_headers: Mapping[str, str], connection: Connection, call: Upstream
+) -> dict[str, Any]:
+    """A body or an event that is not an error; some send those with a 200, or in the middle of a stream."""
     try:
         # DeepSeek keeps a connection alive with blank lines before the body.
         parsed = orjson.loads(text.strip())
@@ -116,37 +144,30 @@ def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection
     if not isinstance(parsed, dict):
         raise Unclear("unreadable")
     if parsed.get("error"):
-        raise fault(status_inside(parsed["error"]), answer_headers, text, model=call.model)
-    choice = _first(parsed.get("choices"))
-    if choice is None or not isinstance(choice.get("message"), dict):
-        raise Unclear("unreadable")
-    return Reply(
-        message=choice["message"],
-        finish_reason=str(choice.get("finish_reason") or "stop"),
-        tokens=tokens(parsed.get("usage")),
-        cost=billed(parsed.get("usage")) if connection.provider.tells_cost else None,
-        logprobs=choice.get("logprobs"),
-    )
+        raise fault(connection.provider, status_inside(parsed["error"]), answer_headers, text, model=call.model)
+    return parsed
+
+
+def finish_reason(reason: Any) -> str | None:
+    """One of OpenAI's, whatever a provider invents; an answer that ended in an error is none."""
+    if reason is None:
+        return None
+    if reason == "error":
+        raise Overloaded("finished_in_error")
+    return reason if reason in FINISH_REASONS else "stop"
 
 
 def piece(event: Event, answer_headers: Mapping[str, str], connection: Connection, call: Upstream) -> Piece:
     """One event. A chunk may hold a delta, an end, a usage, or several of them."""
     if event.comment:
         return Piece(comment=True)
-    try:
-        chunk = orjson.loads(event.data)
-    except orjson.JSONDecodeError as error:
-        raise Unclear("unreadable") from error
-    if not isinstance(chunk, dict):
-        raise Unclear("unreadable")
-    if chunk.get("error"):
-        raise fault(status_inside(chunk["error"]), answer_headers, event.data, model=call.model)
+    chunk = parsed_object(event.data, answer_headers, connection, call)
     choice = _first(chunk.get("choices")) or {}
     usage = usage_in(chunk, choice)
     delta = choice.get("delta")
     return Piece(
-        delta=delta if isinstance(delta, dict) else None,
-        finish_reason=choice.get("finish_reason"),
+        delta={name: delta[name] for name in MESSAGE if name in delta} if isinstance(delta, dict) else None,
+        finish_reason=finish_reason(choice.get("finish_reason")),
         logprobs=choice.get("logprobs"),
         tokens=tokens(usage),
         cost=billed(usage) if connection.provider.tells_cost else None,
@@ -177,21 +198,25 @@ def status_inside(error: Any) -> int:
 
 
 def tokens(usage: Any) -> Tokens | None:
-    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+    """What a provider counted; None where it did not, or where it cannot be believed."""
+    if not isinstance(usage, dict):
         return None
-    details = usage.get("prompt_tokens_details") or {}
+    input_, output = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens", 0))
+    if input_ is None or output is None:
+        return None
+    inputs, outputs = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     return Tokens(
-        input=usage["prompt_tokens"],
+        input=input_,
         # Reasoning tokens are part of the completion's; counting them again would bill them twice.
-        output=_count(usage.get("completion_tokens")),
-        cached=_count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens")),
-        cache_written=_count(details.get("cache_write_tokens")),
-        reasoning=_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
+        output=output,
+        cached=_count(inputs.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens")) or 0,
+        cache_written=_count(inputs.get("cache_write_tokens")) or 0,
+        reasoning=_count(outputs.get("reasoning_tokens")) or 0,
     )
 
 
 def billed(usage: Any) -> int | None:
-    """The dollars that the provider says it charged, in nano-dollars."""
+    """The dollars that the provider says it charged, in nano-dollars; None where that cannot be believed."""
     cost = usage.get("cost") if isinstance(usage, dict) else None
     if isinstance(cost, bool) or not isinstance(cost, (int, float, str)):
         return None
@@ -199,12 +224,19 @@ def billed(usage: Any) -> int | None:
         amount = Decimal(str(cost))
     except InvalidOperation:
         return None
-    return nano_nearest(amount) if amount.is_finite() and amount >= 0 else None
+    return nano_nearest(amount) if amount.is_finite() and 0 <= amount <= DEAREST_CALL_USD else None
 
 
 def _first(choices: Any) -> dict[str, Any] | None:
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def _count(value: Any) -> int | None:
+    """A number of tokens, if it is one."""
+    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return value if plausible else None
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = usage.get(name)
+    return found if isinstance(found, dict) else {}

@@ -28,6 +28,18 @@ class KeyCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a provider is waited for, in seconds. `whole` is a plain call in all; a stream is waited for until its
+    `first_byte`, between two events of data (`idle`), and in all (`stream`)."""
+
+    connect: float = 3.0
+    whole: float = 120.0
+    first_byte: float = 30.0
+    idle: float = 60.0
+    stream: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     name: str
     base_url: str
@@ -46,6 +58,10 @@ class Provider:
     abort_stops_billing: bool = False
     tells_cost: bool = False
     takes_max_price: bool = False
+    # What its error messages say (in lower case) where no code does.
+    bad_key_phrases: tuple[str, ...] = ()
+    no_credit_phrases: tuple[str, ...] = ()
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def variable(self) -> str:
@@ -58,6 +74,11 @@ class Key:
 
     subject: str
     text: str = field(repr=False)
+
+    @property
+    def credit(self) -> str:
+        """Its name where paid calls are meant: a key without credit may still serve free models."""
+        return f"{self.subject}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +99,8 @@ def _provider(name: str, entry: dict[str, Any]) -> Provider:
     check = dict(entry.pop("check", {}))
     check |= {field: tuple(check[field]) for field in ("accepted", "refused") if field in check}
     entry |= {field: frozenset(entry[field]) for field in ("drops", "message_drops") if field in entry}
+    entry |= {field: tuple(entry[field]) for field in ("bad_key_phrases", "no_credit_phrases") if field in entry}
+    entry["patience"] = Patience(**entry.get("patience", {}))
     return Provider(name=name, check=KeyCheck(**check), **entry)
 
 

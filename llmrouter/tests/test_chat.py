@@ -52,7 +52,7 @@ def test_what_goes_upstream(pro: Talker, standin: ProviderStandIn) -> None:
         "messages": [{"role": "system", "content": "Sois bref."}, {"role": "user", "content": "Salut"}],
         "max_tokens": 50,
         "temperature": 0.7,
-        "provider": {"max_price": {"prompt": 2.5, "completion": 10}},
+        "provider": {"max_price": {"prompt": 2.5, "completion": 10, "request": 0}},
     }
     assert call.key == "sk-or-v1-test"
 
@@ -130,11 +130,9 @@ FAULTS: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_providers_failure_is_not_the_users(
-    pro: Talker, standin: ProviderStandIn, fault: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("llmrouter.providers.http.WHOLE_SECONDS", 1)
+def test_a_providers_failure_is_not_the_users(pro: Talker, standin: ProviderStandIn, fault: Any) -> None:
     standin["openrouter"].faults = [fault]
     answer = pro.say()
     assert (answer["provider"], answer["fallback"], answer["fallback_level"]) == ("groq", True, 1)

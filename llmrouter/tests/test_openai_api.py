@@ -107,7 +107,7 @@ def test_what_goes_upstream_and_what_does_not(pro: Talker, standin: ProviderStan
         "tool_choice": "auto",
         "parallel_tool_calls": False,
         "response_format": {"type": "json_object"},
-        "provider": {"max_price": {"prompt": 2.5, "completion": 10}},
+        "provider": {"max_price": {"prompt": 2.5, "completion": 10, "request": 0}},
     }
 
 

@@ -22,12 +22,6 @@ from .talking import Talker, events_of, rows, text_of
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmrouter.providers.http.FIRST_BYTE_SECONDS", 0.5)
-    monkeypatch.setattr("llmrouter.providers.http.IDLE_SECONDS", 0.5)
-
-
 def test_pieces_end_with_done(pro: Talker, standin: ProviderStandIn) -> None:
     response = pro.complete(stream=True)
     assert response["Content-Type"] == "text/event-stream"

@@ -1,0 +1,74 @@
+"""Input that nobody meant, at the edges of the house: each has its answer, and none is a 500."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(raise_request_exception=False)
+
+
+def test_a_garbage_cursor(client: Client, alice: User) -> None:
+    cursor = base64.b64encode(b"p=garbage").decode()
+    headers = {"Authorization": f"Bearer {AccessToken.for_user(alice)}"}
+    assert client.get("/api/v2/usage", {"cursor": cursor}, headers=headers).status_code in (400, 404)
+
+
+def test_nesting_without_end(client: Client) -> None:
+    response = client.post("/api/auth/login", "[" * 100_000, content_type="application/json")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "malformed_json")
+
+
+def test_a_body_of_another_type(client: Client) -> None:
+    response = client.post("/api/auth/login", "email=a", content_type="application/x-www-form-urlencoded")
+    assert response.status_code == 415
+
+
+def test_a_host_that_is_not_ours(client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["api.iafactory.dz"]
+    response = client.get("/api/auth/me", headers={"Host": "evil.example"})
+    assert (response.status_code, response["Content-Type"]) == (400, "application/json")
+    assert client.get("/health", headers={"Host": "10.0.0.1"}).status_code == 200
+
+
+def test_an_account_made_in_the_admin_can_log_in(client: Client, sara: User) -> None:
+    client.force_login(sara)
+    form = {
+        "email": "New@Example.DZ",
+        "password1": "correct horse b",
+        "password2": "correct horse b",
+        "usable_password": "true",
+        "api_keys-TOTAL_FORMS": "0",
+        "api_keys-INITIAL_FORMS": "0",
+    }
+    assert client.post("/admin/accounts/user/add/", form).status_code == 302
+    body = json.dumps({"email": "New@Example.DZ", "password": "correct horse b"})
+    assert client.post("/api/auth/login", body, content_type="application/json").status_code == 200
+
+
+def test_guesses_at_the_admins_login_are_limited(client: Client, settings: Any) -> None:
+    settings.LOGIN_LIMIT = "2/m"
+    guess = {"username": "sara@example.dz", "password": "x"}
+    assert [client.post("/admin/login/", guess).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_refresh_tokens_are_kept_nowhere(client: Client, alice: User) -> None:
+    body = json.dumps({"email": alice.email, "password": "correct horse battery"})
+    client.post("/api/auth/login", body, content_type="application/json")
+    assert [row.token for row in OutstandingToken.objects.all()] == [""]
+
+
+def test_the_chat_is_in_the_schema(client: Client) -> None:
+    schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).content
+    assert {"/api/v2/chat", "/v1/chat/completions"} <= set(json.loads(schema)["paths"])
