@@ -113,7 +113,7 @@ def standin_server() -> Iterator[ProviderStandIn]:
     standin.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_product(django_db_setup: None, standin_server: ProviderStandIn) -> Iterator[Product]:
     product = Product({"POSTGRES_URL": address_of_the_test_database(), **provider_settings(standin_server)})
     yield product
@@ -121,13 +121,15 @@ def running_product(django_db_setup: None, standin_server: ProviderStandIn) -> I
 
 
 @pytest.fixture
-def product(running_product: Product, transactional_db: None, standin_server: ProviderStandIn) -> Product:
+def product(running_product: Product, transactional_db: None, standin_server: ProviderStandIn) -> Iterator[Product]:
     """The product over HTTP. It sees an empty database, and counters that were flushed under it."""
     standin_server.reset()
     call_command("load_tiers", verbosity=0)
     call_command("load_models", verbosity=0)
     running_product.wait_until_open()
-    return running_product
+    yield running_product
+    # The tables are emptied next: not under the drainer's hands.
+    running_product.wait_until_drained()
 
 
 def address_of_the_test_database() -> str:

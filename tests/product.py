@@ -72,6 +72,12 @@ class Product:
             assert time.monotonic() < deadline, "the paid route did not open; see var/test/product.log"
             time.sleep(0.05)
 
+    def wait_until_drained(self, seconds: float = 10) -> None:
+        """Until no row is on its way to the table."""
+        deadline = time.monotonic() + seconds
+        while client().xlen("usage:stream") and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def signal(self, name: str, number: signal.Signals) -> None:
         self.processes[name].send_signal(number)
 
