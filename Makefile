@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint types imports unit format messages lock clean
+.PHONY: run test lint types imports unit clients format messages lock clean
 
 run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
@@ -22,6 +22,10 @@ imports: .venv/installed-dev
 
 unit: .venv/installed-dev .venv/messages
 	$(BIN)/python -m pytest
+
+# Clients too heavy for every run (aider, LlamaIndex, LiteLLM, Continue, Node): minutes, and some 2 GB under var/clients.
+clients: .venv/installed-dev .venv/messages
+	$(BIN)/python -m pytest tests/clients/try_clients.py -rA
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -4,7 +4,7 @@ The cast is the same everywhere: Alice owns what the test is about, Bob is anoth
 Sara is staff.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,8 @@ import time_machine
 from django.conf import settings
 from django.core.cache import cache
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg.errors import DeadlockDetected
 
 from accounts import authentication
 from accounts.models import ApiKey, User
@@ -29,9 +30,26 @@ from usage.redis import client
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    empty_again_after_a_deadlock()
     with django_db_blocker.unblock():
         call_command("load_tiers", verbosity=0)
         call_command("load_models", verbosity=0)
+
+
+def empty_again_after_a_deadlock() -> None:
+    """A running product reads the tables that a test empties; when the two deadlock, PostgreSQL may end ours."""
+    empty = connection.ops.execute_sql_flush
+
+    def empty_until_done(statements: Iterable[str]) -> None:
+        for attempt in range(5):
+            try:
+                return empty(statements)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, DeadlockDetected) or attempt == 4:
+                    raise
+        return None
+
+    connection.ops.execute_sql_flush = empty_until_done  # type: ignore[assignment, method-assign]
 
 
 @pytest.fixture(autouse=True)
