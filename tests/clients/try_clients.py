@@ -59,7 +59,7 @@ def node_with(package: str) -> Path:
 
 
 def version(shown: str) -> None:
-    print("\n".join(line for line in shown.splitlines() if "@" in line or line.startswith(("Name", "Version"))))  # noqa: T201
+    print("\n".join(line for line in shown.splitlines() if "@" in line or line.startswith(("Name", "Version"))))
 
 
 def run(command: list[Any], settings: dict[str, str], **options: Any) -> str:
