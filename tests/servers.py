@@ -4,9 +4,11 @@ A pytest plugin, loaded before Django's settings are read. The tests see nothing
 """
 
 import atexit
+import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,12 +33,25 @@ OURS = ("POSTGRES_URL", "REDIS_URL")
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Iterator[None]:
     """A wrapper, so that it comes before pytest-django reads the settings."""
+    wait_for_my_turn()
     hide_the_developers_settings()
     if not os.environ.get("POSTGRES_URL"):
         os.environ["POSTGRES_URL"] = start_postgres()
     url = os.environ.get("REDIS_URL") or start_redis()
     os.environ["REDIS_URL"] = urlsplit(url)._replace(path=f"/{REDIS_DATABASE}").geturl()
     yield
+
+
+def wait_for_my_turn() -> None:
+    """Two runs in one checkout would start two servers on the same files."""
+    VAR.mkdir(parents=True, exist_ok=True)
+    # Closed with the process, and by it alone: no child inherits it.
+    lock = os.open(VAR / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Waiting for the other test run of this checkout to end…", file=sys.stderr)  # noqa: T201
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def hide_the_developers_settings() -> None:
@@ -51,7 +66,6 @@ def hide_the_developers_settings() -> None:
 def start_postgres() -> str:
     # Nothing of it outlives the tests, so nothing of it needs to reach the disk.
     kept = VAR / "postgres.url"
-    VAR.mkdir(parents=True, exist_ok=True)
     url = with_a_free_port(kept.read_text() if kept.exists() else run_postgres.new_url())
     kept.write_text(url)
     server = EmbeddedPostgres(VAR / "postgres", url, durable=False)
