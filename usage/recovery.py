@@ -94,6 +94,7 @@ def recover() -> str:
                 logging.INFO if first else logging.ERROR,
                 "Budget counters begun" if first else "Error: Redis came back without all its data; Budget rebuilt",
             )
+            forget_the_dataset()
             rebuild_counters(ledger.last_stream_id, now)
             ledger.dataset = uuid4()
             ledger.save(update_fields=["dataset"])
@@ -107,6 +108,13 @@ def is_whole(known: dict[str, str], ledger: LedgerState) -> bool:
     if ledger.dataset is None or known.get("dataset") != str(ledger.dataset):
         return False
     return not is_after(ledger.last_stream_id, last_generated_id())
+
+
+def forget_the_dataset() -> None:
+    """Should this leader fail half-way, the next one must not take the data set for the trusted one: rebuilding moves
+    the stream's last id up to the table's mark, and by that alone an older data set would look whole."""
+    with reaching_redis(patiently=True) as redis:
+        redis.hdel("budget:redis", "dataset")
 
 
 def open_or_confirm(dataset: str, now: int) -> None:
