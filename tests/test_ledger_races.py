@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from redis.exceptions import ResponseError
 
-from tests.test_redis_comes_back import Server, other, server, under_way
+from tests.test_redis_comes_back import Server, let_pass, other, server, under_way
 from usage import budget, drainer, ledger, recovery
 from usage.admission import Usage, admit
 from usage.drainer import drain
@@ -126,8 +126,7 @@ def test_the_mark_only_goes_forward(server: Server) -> None:
 
 def test_a_process_that_was_taken_for_dead_is_waited_for_again(server: Server, other: Process, settings: Any) -> None:
     budget.counters()
-    settings.CLOCK_SHIFT_SECONDS = 25
-    this_process().tick()
+    let_pass(settings, 25)
     assert not GatewayProcess.objects.filter(pk=UUID(other.id)).exists()
     other.tick()
     assert GatewayProcess.objects.filter(pk=UUID(other.id)).exists()
@@ -139,9 +138,7 @@ def test_one_that_died_unseen_is_forgotten_in_the_end(server: Server, settings: 
     server.comes_back_empty()
     with pytest.raises(NotNow):
         admit(ask())
-    settings.CLOCK_SHIFT_SECONDS = 30
-    for _ in range(3):
-        this_process().tick()
+    let_pass(settings, 30)
     assert GatewayProcess.objects.count() == 1
 
 
@@ -180,9 +177,7 @@ def test_whatever_redis_refuses_at_a_settle_is_kept(server: Server, monkeypatch:
 def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(server: Server, other: Process, settings: Any) -> None:
     flight = under_way(other)
     client().hset(f"budget:holds:{other.id}", "broken:1", "not json")
-    this_process().tick()
-    settings.CLOCK_SHIFT_SECONDS = 21
-    this_process().tick()
+    let_pass(settings, 21)
     assert client().hgetall("budget:unreadable") == {"broken:1": "not json"}
     assert client().exists(f"budget:resolved:{flight.field}")
 
@@ -198,9 +193,7 @@ def test_a_row_that_is_dead_lettered_keeps_its_cost_in_the_ledger(server: Server
 
 def test_unsent_after_it_was_taken_for_dead(server: Server, other: Process, settings: Any) -> None:
     flight = under_way(other)
-    this_process().tick()
-    settings.CLOCK_SHIFT_SECONDS = 21
-    this_process().tick()
+    let_pass(settings, 21)
     drain()
     other.settle(flight, UNSENT)
     drain()
@@ -210,9 +203,7 @@ def test_unsent_after_it_was_taken_for_dead(server: Server, other: Process, sett
 
 def test_an_estimate_after_an_estimate_changes_nothing(server: Server, other: Process, settings: Any) -> None:
     flight = under_way(other)
-    this_process().tick()
-    settings.CLOCK_SHIFT_SECONDS = 21
-    this_process().tick()
+    let_pass(settings, 21)
     drain()
     other.settle(flight, End(7, estimated=True, counted=True))
     drain()

@@ -89,6 +89,15 @@ def other(server: Server) -> Process:
     return process
 
 
+def let_pass(settings: Any, seconds: float, *others: Process) -> None:
+    """The money's clock goes on, and this process shows life meanwhile, as do the `others`."""
+    end = settings.CLOCK_SHIFT_SECONDS + seconds
+    while settings.CLOCK_SHIFT_SECONDS < end:
+        settings.CLOCK_SHIFT_SECONDS = min(end, settings.CLOCK_SHIFT_SECONDS + 5)
+        for process in (this_process(), *others):
+            process.tick()
+
+
 def under_way(process: Process) -> Flight:
     """A paid call of that process."""
     with pytest.MonkeyPatch.context() as patch:
@@ -215,24 +224,19 @@ def test_a_process_that_died_with_it_is_waited_for_a_lease(server: Server, other
     server.comes_back_empty()
     with pytest.raises(Recovering):
         admit(ask())
-    settings.CLOCK_SHIFT_SECONDS = 5
-    this_process().tick()
+    let_pass(settings, 5)
     waiting = admit(ask())
     # Not for want of money: the answer will say that the paid route is out.
     assert (waiting.start, waiting.budget_scope) == (1, None)
-    settings.CLOCK_SHIFT_SECONDS = 21
-    this_process().tick()
+    let_pass(settings, 16)
     assert admit(ask()).start == 0
 
 
 def test_a_dead_process_leaves_costs_and_rows_not_holds(server: Server, other: Process, settings: Any) -> None:
     under_way(other)
-    this_process().tick()
-    settings.CLOCK_SHIFT_SECONDS = 19
-    this_process().tick()
+    let_pass(settings, 19)
     assert budget.counters(1).held == GOOD.ceiling
-    settings.CLOCK_SHIFT_SECONDS = 21
-    this_process().tick()
+    let_pass(settings, 2)
     assert (budget.counters(1).spent, budget.counters(1).held) == (GOOD.ceiling, 0)
     drain()
     row = UsageLog.objects.get()
@@ -242,8 +246,7 @@ def test_a_dead_process_leaves_costs_and_rows_not_holds(server: Server, other: P
 
 def test_a_stalled_process_that_was_taken_for_dead_settles_late(server: Server, other: Process, settings: Any) -> None:
     flight = under_way(other)
-    settings.CLOCK_SHIFT_SECONDS = 21
-    this_process().tick()
+    let_pass(settings, 21)
     spend(admit(ask()), 1)  # something else goes on meanwhile
     other.settle(flight, End(5, counted=True))
     assert (budget.counters(1).spent, budget.counters(1).held) == (6, 0)

@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.test_redis_comes_back import Server, other, server, under_way
+from billing.money import dollars
+from tests.test_redis_comes_back import Server, let_pass, other, server, under_way
 from usage import budget, rebuilding
-from usage.admission import admit
+from usage.admission import Usage, admit
 from usage.drainer import drain
 from usage.errors import NotNow, RedisAway
+from usage.flights import End
+from usage.models import UsageLog
 from usage.process import Process, this_process
-from usage.tests.calls import ask, spend
+from usage.tests.calls import GOOD, ask, spend
 
 pytestmark = pytest.mark.django_db(transaction=True)
 __all__ = ["other", "server"]
@@ -35,3 +38,60 @@ def test_an_older_data_set_is_not_trusted_after_a_rebuild_that_failed(
             admit(ask())
     this_process().tick()
     assert budget.counters().spent == 1_000_000
+
+
+def test_a_lost_end_of_a_message_that_is_still_open_is_counted_once(server: Server) -> None:
+    ticket = admit(ask(offers=(GOOD, GOOD)))
+    with ticket.attempt(0) as attempt:
+        attempt.refuse("overloaded (500)")
+    # This file knows the message, and nothing of its second attempt.
+    older = server.file.read_bytes()
+    with ticket.attempt(1) as attempt:
+        attempt.settle(Usage(1, 1, 5, 5, "stop"))
+    server.comes_back(older)
+    now = budget.counters(1)
+    assert (now.spent, now.messages) == (5, 1)
+
+
+def test_a_lost_attempt_that_was_never_sent_leaves_no_row(server: Server) -> None:
+    budget.counters()
+    older = server.file.read_bytes()
+    ticket = admit(ask())
+    server.kill()
+    ticket.let_go()
+    server.file.write_bytes(older)
+    server.start()
+    this_process().tick()
+    this_process().tick()
+    assert budget.counters(1).held == 0
+    drain()
+    assert UsageLog.objects.count() == 0
+
+
+def test_a_flight_that_was_taken_for_dead_is_not_held_beside_its_estimate(
+    server: Server, other: Process, settings: Any
+) -> None:
+    flight = under_way(other)
+    let_pass(settings, 21)
+    drain()
+    server.comes_back_empty()
+    other.tick()
+    assert (budget.counters(1).spent, budget.counters(1).held) == (GOOD.ceiling, 0)
+    other.settle(flight, End(5, counted=True))
+    assert (budget.counters(1).spent, budget.counters(1).messages) == (5, 1)
+    drain()
+    assert [row.cost_usd for row in UsageLog.objects.all()] == [dollars(5)]
+
+
+def test_a_message_of_one_taken_for_dead_is_counted_once_and_can_be_given_back(
+    server: Server, other: Process, settings: Any
+) -> None:
+    flight = under_way(other)
+    let_pass(settings, 21)
+    drain()
+    server.comes_back_empty()
+    other.tick()
+    assert budget.counters(1).messages == 1
+    other.settle(flight, End(says={"error_flag": True, "error_message": "overloaded (500)"}))
+    other.give_back(flight.request_id)
+    assert budget.counters(1).messages == 0

@@ -20,8 +20,9 @@ class Message:
     user_id: int
     day: str
 
-    def as_call(self) -> Call:
-        return {"request": self.request_id, "user": self.user_id, "day": self.day}
+    def as_call(self, *, counted: bool) -> Call:
+        """`counted`: the ledger has a row that counts it."""
+        return {"request": self.request_id, "user": self.user_id, "day": self.day, "counted": counted}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Flight:
     def key(self) -> AttemptKey:
         return UUID(self.request_id), self.attempt
 
-    def as_call(self) -> Call:
+    def as_call(self, *, in_table: int) -> Call:
+        """`in_table` is the table's estimate of it, or -1: a process that is taken for dead has its attempts settled."""
         return {
             "request": self.request_id,
             "attempt": self.attempt,
             "user": self.user_id,
             "day": self.day,
+            "in_table": in_table,
             # As text: JSON numbers of this size do not survive Lua.
             "admitted_at": str(self.admitted_at),
             "provider": self.provider,

@@ -29,7 +29,7 @@ from .flights import End, Flight
 from .ids import is_after
 from .ledger import STREAM, in_table, pending
 from .models import GatewayProcess, LedgerState
-from .rebuilding import rebuild_bans, rebuild_counters
+from .rebuilding import rebuild_bans, rebuild_counters, requests_counted
 from .redis import reaching_redis
 
 if TYPE_CHECKING:
@@ -136,12 +136,15 @@ def hand_in(process: Process, epoch: str) -> None:
     # What has an end is not under way, even if nobody knows whether Redis took that end: it is told again below.
     answered = {field.partition(":")[0] for field, end in process.ends.items() if end.counted}
     messages = [message for request_id, message in process.messages.items() if request_id not in answered]
+    # Of a process that was taken for dead the ledger has what nobody thought to see through.
+    written = in_table(flight.key for flight in flights)
+    counted = requests_counted(UUID(message.request_id) for message in messages)
     process.execute(
         "hand_in",
         {
             "epoch": epoch,
-            "messages": [message.as_call() for message in messages],
-            "flights": [flight.as_call() for flight in flights],
+            "messages": [m.as_call(counted=UUID(m.request_id) in counted) for m in messages],
+            "flights": [f.as_call(in_table=written[f.key].cost if f.key in written else -1) for f in flights],
         },
     )
     for flight, end, known in ends_to_tell_again(process):

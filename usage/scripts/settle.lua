@@ -24,10 +24,17 @@ elseif estimate and not call.estimated then
   -- It was settled by estimate when its time ran out or its process seemed dead; this is the truth, late.
   redis.call('DEL', resolved)
   moved = call.cost - estimate
+elseif call.lost and call.unsent and call.in_table < 0 then
+  -- Lost, and nothing was sent: there is nothing to tell.
+  return {'ok'}
 elseif call.lost and redis.call('SADD', 'budget:handed', field) == 1 then
   redis.call('EXPIRE', 'budget:handed', 86400)
   moved = call.cost - math.max(0, call.in_table)
-  if call.counted and call.in_table < 0 then redis.call('HINCRBY', 'quota:' .. call.day, call.user, 1) end
+  -- A message that is still open here was counted when it was opened.
+  local open = redis.call('HEXISTS', open_key(call.process), call.request) == 1
+  if call.counted and call.in_table < 0 and not open then
+    redis.call('HINCRBY', 'quota:' .. call.day, call.user, 1)
+  end
 else
   -- Settled before, and the answer was lost on the way. Its row is no later than the last one there is.
   local last = redis.call('XREVRANGE', 'usage:stream', '+', '-', 'COUNT', 1)
