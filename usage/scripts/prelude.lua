@@ -12,6 +12,7 @@
 --   budget:holds:<process>  hash   <request>:<attempt> -> JSON of what is in flight, enough to settle it for a dead process
 --   budget:leases           zset   process -> last sign of life
 --   budget:resolved:<r>:<a> int    what an estimate moved the counter by, until the true usage replaces it
+--   budget:ticked           int    when a process last showed life
 --   budget:expected         set    processes that have not handed in since Redis came back
 --   budget:handed           set    ends that were handed in
 --   budget:unreadable       hash   records that could not be read, put aside for a person

@@ -6,7 +6,22 @@ if not state then return {'attach'} end
 -- Taken for dead meanwhile, a process has to say again that it is there.
 local known = redis.call('ZSCORE', 'budget:leases', call.process) and 1 or 0
 alive()
+if known == 0 then redis.call('PERSIST', open_key(call.process)) end
 today()
+
+-- Where nobody at all has ticked for a while, it was this server that could not be reached (away, frozen, its line
+-- cut): whoever comes first must not settle what the others have under way. They get a whole lease to come back.
+local ticked = tonumber(redis.call('GET', 'budget:ticked'))
+redis.call('SET', 'budget:ticked', whole(now))
+if ticked and now - ticked > LEASE / 2 then
+  for _, process in ipairs(redis.call('ZRANGE', 'budget:leases', 0, -1)) do
+    redis.call('ZADD', 'budget:leases', whole(now), process)
+  end
+  if state == 'confirming' then
+    redis.call('HSET', 'budget:redis', 'since', whole(now))
+    since = now
+  end
+end
 
 -- A hold of a process that gave no sign for 20 s becomes a cost of the whole hold, and a row that says so.
 local function resolve(process, field, parts)
@@ -34,8 +49,9 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', 'budget:leases', '-inf', wh
     end
   end
   if redis.call('EXISTS', holds_key(process)) == 0 then
-    -- Its open messages stay counted: nobody can tell what left of them.
-    redis.call('DEL', open_key(process))
+    -- Its open messages stay counted: nobody can tell what left of them. Should it live after all (it was stopped, or
+    -- starved), it still can give back those that fail.
+    redis.call('EXPIRE', open_key(process), 86400)
     redis.call('ZREM', 'budget:leases', process)
     redis.call('SREM', 'budget:expected', process)
     swept[#swept + 1] = process
