@@ -275,7 +275,8 @@ def test_bans_come_back_and_lifted_ones_do_not(server: Server) -> None:
         admit(ask(user=bob.pk))
 
 
-def test_what_is_under_way_at_the_end_is_settled_before_it(server: Server) -> None:
+def test_what_is_under_way_at_the_end_is_settled_before_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage.process.LEAVING_SECONDS", 0)
     admit(ask())
     this_process().abandon()
     this_process().leave()

@@ -1,18 +1,22 @@
 """Redis loses what it knew while something else goes wrong as well: each a crash or a race that once lost money."""
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from billing.money import dollars
 from tests.test_redis_comes_back import Server, let_pass, other, server, under_way
-from usage import budget, rebuilding
+from usage import budget, process, rebuilding
 from usage.admission import Usage, admit
 from usage.drainer import drain
 from usage.errors import NotNow, RedisAway
 from usage.flights import End
 from usage.models import UsageLog
 from usage.process import Process, this_process
+from usage.redis import client
 from usage.tests.calls import GOOD, ask, spend
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,3 +99,66 @@ def test_a_message_of_one_taken_for_dead_is_counted_once_and_can_be_given_back(
     other.settle(flight, End(says={"error_flag": True, "error_message": "overloaded (500)"}))
     other.give_back(flight.request_id)
     assert budget.counters(1).messages == 0
+
+
+def test_an_admission_from_before_the_restart_is_not_used_after_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget.counters()
+    real = process.run_script
+
+    def answered_late(name: str, call: Any) -> Any:
+        answer = real(name, call)
+        if name == "admit":
+            # Before the answer is read, another call of this process finds Redis empty and attaches anew.
+            client().flushall()
+            monkeypatch.undo()
+            budget.counters()
+        return answer
+
+    monkeypatch.setattr(process, "run_script", answered_late)
+    with pytest.raises(NotNow):
+        admit(ask())
+    assert not this_process().in_flight
+
+
+def test_the_minute_goes_on_when_redis_lost_it(server: Server) -> None:
+    ended = admit(ask())
+    with ended.attempt(0) as attempt:
+        attempt.settle(Usage(1, 1, 5, 5, "stop"))
+    for _ in range(4):
+        admit(ask())
+    server.comes_back_empty()
+    assert budget.counters(1).recent == 5
+
+
+def test_the_truth_that_came_after_the_last_minute_is_told_later(server: Server) -> None:
+    ticket = admit(ask())
+    with ticket.attempt(0) as attempt:
+        this_process().abandon()
+        server.kill()
+        attempt.settle(Usage(1, 1, 5, 5, "stop"))
+    server.start()
+    this_process().tick()
+    assert not this_process().ends
+    assert budget.counters(1).spent == 5
+
+
+def test_one_that_leaves_waits_until_the_table_has_its_rows(server: Server) -> None:
+    spend(admit(ask()), 1_000)
+    drainer = threading.Timer(0.5, in_thread(drain))
+    drainer.start()
+    this_process().leave()
+    server.comes_back_empty()
+    drainer.join()
+    this_process.forget()
+    assert budget.counters(1).spent == 1_000
+    assert UsageLog.objects.count() == 1
+
+
+def in_thread(work: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        work()
+        connection.close()
+
+    return run

@@ -136,7 +136,7 @@ class Ticket:
         facts["split_turn"] = found["turn"] if found["turn"] >= 0 else None
         self._facts = orjson.dumps(facts).decode()
         self._attempts = 0
-        this_process().opened(Message(self.request_id, asked.user_id, self.day))
+        this_process().opened(Message(self.request_id, asked.user_id, self.day, self.admitted_at))
         self._first: Attempt | None = self._begin(self.start, found["hold"], found["max_tokens"])
 
     def attempt(self, place: int) -> Attempt:

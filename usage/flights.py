@@ -19,10 +19,13 @@ class Message:
     request_id: str
     user_id: int
     day: str
+    # Microseconds since the epoch; 0 where nobody needs it.
+    admitted_at: int = 0
 
     def as_call(self, *, counted: bool) -> Call:
         """`counted`: the ledger has a row that counts it."""
-        return {"request": self.request_id, "user": self.user_id, "day": self.day, "counted": counted}
+        about = {"request": self.request_id, "user": self.user_id, "day": self.day}
+        return {**about, "admitted_at": str(self.admitted_at), "counted": counted}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class End:
             "attempt": flight.attempt,
             "user": flight.user_id,
             "day": flight.day,
+            "admitted_at": str(flight.admitted_at),
             "cost": self.cost,
             "row": self.row(flight),
             "estimated": self.estimated,

@@ -8,6 +8,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections import deque
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,7 +25,7 @@ from .errors import Backlogged, NotNow, Recovering
 from .flights import Call, End, Flight, Hold, Message, Receipt, cut_short
 from .ids import is_after
 from .models import GatewayProcess
-from .redis import reaching_redis, run_script
+from .redis import TAKES_HOLDS, reaching_redis, run_script
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ ATTACH_SECONDS = 1.0
 RECOVERY_SECONDS = 30.0
 # Every so many ticks a process says in PostgreSQL that it is there, and looks for what is in its name by mistake.
 ROUND_TICKS = 5
+# How long a process that leaves waits for the table to have its rows: should Redis lose them, nobody else knows them.
+LEAVING_SECONDS = 5.0
 # Ends that Redis could not be told yet: with more of them nothing new is admitted.
 MOST_UNTOLD = 10_000
 
@@ -65,12 +68,12 @@ class Process:
     def execute(self, script: str, call: Call) -> tuple[str, dict[str, Any]]:
         """Run a script in this process's name, attached to the Redis that is there. Raises `NotNow`."""
         for _ in range(3):
-            attachments = self._attachments
+            attachments, epoch = self._attachments, self.epoch
             status, values = run_script(
                 script,
                 {
                     "process": self.id,
-                    "epoch": self.epoch,
+                    "epoch": epoch,
                     "shift": clock.shift(),
                     "utc_offset": clock.utc_offset(),
                     **call,
@@ -79,6 +82,10 @@ class Process:
             if status == "recovering":
                 raise Recovering
             if status != "attach":
+                if script in TAKES_HOLDS and (self.epoch != epoch or self._attaching.locked()):
+                    # Redis came back between the script and its answer, and what is under way is being handed in
+                    # without this: the hold may be gone. Nothing was sent yet; if it is there, it is let go as a stray.
+                    raise Recovering
                 return status, values
             self._attach(unless_past=attachments)
         raise Recovering
@@ -99,6 +106,8 @@ class Process:
     def settle(self, flight: Flight, end: End) -> None:
         """End an attempt. When Redis cannot be told it is kept, and told later: the user's answer does not wait."""
         # Remembered before it is told: should Redis do it and die before it says so, it is not handed in as under way.
+        # The flight too: what ends a second time (the truth after an estimate) is no longer there.
+        self.in_flight[flight.field] = flight
         self.ends[flight.field] = end
         try:
             self._tell(flight, end)
@@ -163,8 +172,7 @@ class Process:
         _status, news = self.execute("tick", {})
         self.breakers = _pairs(news["open"])
         self.failures = {subject: int(count) for subject, count in _pairs(news["failures"]).items()}
-        while self.receipts and not is_after(self.receipts[0].stream_id, news["mark"]):
-            self.receipts.popleft()
+        self._forget_receipts(news["mark"])
         if news["swept"]:
             logger.warning("Error: settled what dead processes left", extra={"processes": news["swept"]})
             GatewayProcess.objects.filter(id__in=[UUID(process) for process in news["swept"]]).delete()
@@ -236,6 +244,7 @@ class Process:
         self._leaving.set()
         try:
             self.flush()
+            self._see_the_rows_off()
             if not self.holds():
                 with reaching_redis() as redis:
                     redis.zrem("budget:leases", self.id)
@@ -243,6 +252,18 @@ class Process:
                 GatewayProcess.objects.filter(pk=UUID(self.id)).delete()
         except (NotNow, DatabaseError):
             logger.warning("Error: this process could not take its leave; its lease will run out", exc_info=True)
+
+    def _see_the_rows_off(self) -> None:
+        until = time.monotonic() + LEAVING_SECONDS
+        while self.receipts and time.monotonic() < until:
+            with reaching_redis() as redis:
+                self._forget_receipts(redis.get("usage:mark") or "0-0")
+            time.sleep(0.05)
+
+    def _forget_receipts(self, mark: str) -> None:
+        """Those whose rows the table has."""
+        while self.receipts and not is_after(self.receipts[0].stream_id, mark):
+            self.receipts.popleft()
 
     def _tick_until_leaving(self) -> None:
         while not self._leaving.wait(TICK_SECONDS):

@@ -10,6 +10,7 @@ if state == 'rebuilding' then return {'recovering'} end
 today()
 alive()
 for _, message in ipairs(call.messages) do
+  remember_admission(message.user, message.request, message.admitted_at)
   if redis.call('HEXISTS', open_key(call.process), message.request) == 0 then
     if message.counted then
       redis.call('HSET', open_key(call.process), message.request, message.user .. ' ' .. message.day)

@@ -157,6 +157,13 @@ local function open_message(day, user, request)
   redis.call('HSET', open_key(call.process), request, user .. ' ' .. day)
 end
 
+-- What a Redis that came back may have lost of the per-minute limit.
+local function remember_admission(user, request, admitted_at)
+  if tonumber(admitted_at) <= now - MINUTE then return end
+  redis.call('ZADD', 'ratelimit:' .. user, admitted_at, request)
+  redis.call('PEXPIRE', 'ratelimit:' .. user, 61000)
+end
+
 -- The message of a call that failed does not count. Only one that was counted, and once.
 local function give_back(process, request)
   local open = redis.call('HGET', open_key(process), request)

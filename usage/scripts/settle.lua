@@ -29,6 +29,7 @@ elseif call.lost and call.unsent and call.in_table < 0 then
   return {'ok'}
 elseif call.lost and redis.call('SADD', 'budget:handed', field) == 1 then
   redis.call('EXPIRE', 'budget:handed', 86400)
+  remember_admission(call.user, call.request, call.admitted_at)
   moved = call.cost - math.max(0, call.in_table)
   -- A message that is still open here was counted when it was opened.
   local open = redis.call('HEXISTS', open_key(call.process), call.request) == 1
