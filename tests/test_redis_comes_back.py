@@ -92,7 +92,7 @@ def other(server: Server) -> Process:
 def let_pass(settings: Any, seconds: float, *others: Process) -> None:
     """The money's clock goes on, and this process shows life meanwhile, as do the `others`."""
     end = settings.CLOCK_SHIFT_SECONDS + seconds
-    while settings.CLOCK_SHIFT_SECONDS < end:
+    while end > settings.CLOCK_SHIFT_SECONDS:
         settings.CLOCK_SHIFT_SECONDS = min(end, settings.CLOCK_SHIFT_SECONDS + 5)
         for process in (this_process(), *others):
             process.tick()

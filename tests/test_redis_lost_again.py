@@ -16,7 +16,7 @@ from usage.errors import NotNow, RedisAway
 from usage.flights import End
 from usage.models import UsageLog
 from usage.process import Process, this_process
-from usage.redis import client
+from usage.redis import client, run_script
 from usage.tests.calls import GOOD, ask, spend
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,7 +105,7 @@ def test_an_admission_from_before_the_restart_is_not_used_after_it(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget.counters()
-    real = process.run_script
+    real = run_script
 
     def answered_late(name: str, call: Any) -> Any:
         answer = real(name, call)

@@ -53,7 +53,7 @@ class Flight:
         return UUID(self.request_id), self.attempt
 
     def as_call(self, *, in_table: int) -> Call:
-        """`in_table` is the table's estimate of it, or -1: a process that is taken for dead has its attempts settled."""
+        """`in_table` is the table's estimate of it, or -1: whoever is taken for dead has its attempts settled."""
         return {
             "request": self.request_id,
             "attempt": self.attempt,

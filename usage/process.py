@@ -36,6 +36,8 @@ ATTACH_SECONDS = 1.0
 RECOVERY_SECONDS = 30.0
 # Every so many ticks a process says in PostgreSQL that it is there, and looks for what is in its name by mistake.
 ROUND_TICKS = 5
+# How long a tick may wait for PostgreSQL.
+REGISTER_SECONDS = 3.0
 # How long a process that leaves waits for the table to have its rows: should Redis lose them, nobody else knows them.
 LEAVING_SECONDS = 5.0
 # Ends that Redis could not be told yet: with more of them nothing new is admitted.
@@ -175,13 +177,23 @@ class Process:
         self._forget_receipts(news["mark"])
         if news["swept"]:
             logger.warning("Error: settled what dead processes left", extra={"processes": news["swept"]})
-            GatewayProcess.objects.filter(id__in=[UUID(process) for process in news["swept"]]).delete()
         self.flush()
         self._ticks += 1
-        if not news["known"] or self._ticks % ROUND_TICKS == 0:
-            # Taken for dead for a while, it was struck off the list of those to wait for when Redis comes back.
-            recovery.register(self.id)
+        # Taken for dead for a while, it was struck off the list of those to wait for when Redis comes back.
+        makes_its_round = not news["known"] or self._ticks % ROUND_TICKS == 0
+        if makes_its_round:
             self._let_strays_go()
+        if makes_its_round or news["swept"]:
+            self._sign_the_register(news["swept"])
+
+    def _sign_the_register(self, dead: list[str]) -> None:
+        """Last of all, and not for long: while PostgreSQL is away or frozen this process still has to show life."""
+        try:
+            with at_most(REGISTER_SECONDS):
+                recovery.register(self.id)
+                GatewayProcess.objects.filter(id__in=[UUID(process) for process in dead]).delete()
+        except (DatabaseError, TooLate) as error:
+            logger.warning("Error: the register of processes cannot be reached (%s)", type(error).__name__)
 
     def flush(self) -> None:
         """Tell Redis what it could not be told. What still cannot be told, or is wrong, is in nobody's way."""

@@ -16,6 +16,7 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.deadline import TooLate, at_most
 from accounts.once import Once
 
 from .errors import RedisAway
@@ -29,6 +30,8 @@ ANSWER_SECONDS = 0.45
 # A recovery moves whole days of counters, and nobody's answer waits for it.
 PATIENT_SECONDS = 10.0
 CONNECTIONS = 64
+# One script in all: greeting a slow server (connect, AUTH, SELECT) takes several answers before the first of ours.
+SCRIPT_SECONDS = 0.9
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TAKES_HOLDS = {"admit", "hold"}
@@ -81,14 +84,14 @@ def reaching_redis(*, patiently: bool = False) -> Iterator[Any]:
         # It answers, but will not do its work: out of memory or disk, not the master, or a script of ours is wrong.
         logger.error("Error: Redis refuses: %s", error)
         raise RedisAway from error
-    except exceptions.RedisError as error:
+    except (exceptions.RedisError, TooLate) as error:
         raise RedisAway from error
 
 
 def run_script(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Run a script; its status and its named values."""
     loaded, payload = script(name), orjson.dumps(call)
-    with reaching_redis() as connection:
+    with reaching_redis() as connection, at_most(SCRIPT_SECONDS):
         try:
             answer = connection.evalsha(loaded.sha, 0, payload)
         except exceptions.NoScriptError:
