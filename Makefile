@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint types imports unit clients format messages lock clean
+.PHONY: run test lint types imports unit clients format messages lock clean bench-streams
 
 run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
@@ -30,6 +30,16 @@ clients: .venv/installed-dev .venv/messages
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Measurements (docs/performance.md). They want the machine to themselves.
+bench-streams: .venv/installed var/bench/venv/installed
+	$(BIN)/python -m benchmarks.streams $(if $(STREAMS),--streams $(STREAMS))
+
+# The stand-ins' and the compared programs' own environment: nothing of it is the product's.
+var/bench/venv/installed: benchmarks/requirements.txt
+	@test -x var/bench/venv/bin/python || $(PYTHON) -m venv var/bench/venv
+	@var/bench/venv/bin/python -m pip --disable-pip-version-check --quiet install --requirement benchmarks/requirements.txt
+	@touch $@
 
 # Collect the sentences to translate (needs gettext's xgettext).
 messages: .venv/installed
