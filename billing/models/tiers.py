@@ -1,4 +1,4 @@
-"""What you bought: the tiers on sale, and who is on which until when."""
+"""The tiers on sale, and who is on which until when."""
 
 from datetime import datetime
 from typing import ClassVar
