@@ -99,6 +99,31 @@ TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
 # The largest body of a request; images come inside it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
+# Payments. The secret key signs Chargily's webhooks too, unless it ever gives a key of its own for them.
+CHARGILY_MODE = env.choice("CHARGILY_MODE", "test", "live")
+CHARGILY_API_KEY = env.text("CHARGILY_API_KEY")
+CHARGILY_SECRET_KEY = env.text("CHARGILY_SECRET_KEY")
+CHARGILY_WEBHOOK_SECRET = env.text("CHARGILY_WEBHOOK_SECRET")
+CHARGILY_BASE_URL = env.text(
+    "CHARGILY_BASE_URL",
+    f"https://pay.chargily.net{'/test' if CHARGILY_MODE == 'test' else ''}/api/v2",
+).rstrip("/")
+# Purchases begun by one person, and looks at them.
+PAYMENT_LIMIT = env.rate("PAYMENT_LIMIT", "20/10m")
+# Prices include it; an invoice keeps the rate of its day.
+TVA_PERCENT = env.amount("TVA_PERCENT", "19")
+# Who sells, as it stands on invoices.
+SELLER = {
+    "name": env.text("SELLER_NAME", "IA Factory Algeria"),
+    "address": env.text("SELLER_ADDRESS"),
+    "rc": env.text("SELLER_RC"),
+    "nif": env.text("SELLER_NIF"),
+    "nis": env.text("SELLER_NIS"),
+    "ai": env.text("SELLER_AI"),
+    "email": env.text("SELLER_EMAIL"),
+    "phone": env.text("SELLER_PHONE"),
+}
+
 FRONTEND_URL = env.text("FRONTEND_URL", "http://localhost:8000")
 API_URL = env.text("API_URL", "http://localhost:8000")
 ALLOWED_HOSTS = ["*"] if DEVELOPMENT else [urlsplit(API_URL).hostname or "", urlsplit(FRONTEND_URL).hostname or ""]

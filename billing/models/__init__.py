@@ -1,5 +1,8 @@
 """What you bought: one file per subject."""
 
+from .invoices import Invoice, InvoiceIsFinal
+from .payments import PaymentTransaction
 from .tiers import FREE, Tier, UserTier
+from .webhooks import WebhookEvent
 
-__all__ = ["FREE", "Tier", "UserTier"]
+__all__ = ["FREE", "Invoice", "InvoiceIsFinal", "PaymentTransaction", "Tier", "UserTier", "WebhookEvent"]
