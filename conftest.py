@@ -22,6 +22,8 @@ from billing import entitlements
 from billing.models import UserTier
 from llmrouter import catalogue
 from llmrouter.providers import registry
+from tests.browser import browser as browser
+from tests.browser import visit as visit
 from tests.product import Product
 from tests.standins.provider import ProviderStandIn
 from usage import process
