@@ -1,7 +1,11 @@
 """What a tier allows, and which tier somebody is on this minute."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+
+from django.db.models import Q
+from django.utils import timezone
 
 from accounts.errors import AccountsAway
 from accounts.fresh import Fresh, StoreAway
@@ -38,6 +42,12 @@ def entitlements_for(user_id: int) -> Entitlement:
     if standing.ends_at is not None and standing.ends_at <= time.time():
         return standing.otherwise
     return standing.held
+
+
+def tiers_of(user_ids: Collection[int]) -> dict[int, str]:
+    """The names of the tiers in force now, for a list of users; asked of PostgreSQL."""
+    in_force = UserTier.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), user_id__in=user_ids)
+    return dict.fromkeys(user_ids, FREE) | dict(in_force.values_list("user_id", "tier_id"))
 
 
 def _load(user_id: int) -> _Standing:

@@ -20,6 +20,11 @@ def utc_offset() -> int:
     return int(offset.total_seconds()) if offset else 0
 
 
+def today() -> date:
+    """The product's day by this machine's clock; where money is decided, Redis's clock names it."""
+    return datetime.now(zone()).date()
+
+
 def shift() -> int:
     """Microseconds added to Redis's clock: none, but in tests."""
     return round(settings.CLOCK_SHIFT_SECONDS * SECOND)
