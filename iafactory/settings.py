@@ -79,6 +79,7 @@ CELERY_TIMEZONE = "Africa/Algiers"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "flush-expired-tokens": {"task": "accounts.tasks.flush_expired_tokens", "schedule": timedelta(days=1)},
+    "fold-rollups": {"task": "usage.tasks.fold_rollups", "schedule": timedelta(minutes=1)},
 }
 
 # The money

@@ -125,3 +125,68 @@ class BudgetReset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day}: {self.by}"
+
+
+class Rollup(models.Model):
+    """Sums over usage rows, written by a trigger in the transaction of the rows themselves (see `rollups`).
+
+    A key may have several rows, which are to be added up: writers only ever append, so that none waits for another;
+    folding makes one of them.
+    """
+
+    calls = models.BigIntegerField()
+    folded = models.BooleanField(db_default=False)
+
+    class Meta:
+        abstract = True
+
+
+class HourRollup(Rollup):
+    hour = models.DateTimeField()
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=128)
+    tier = models.CharField(max_length=32)
+    errors = models.BigIntegerField()
+    tokens_input = models.BigIntegerField()
+    tokens_output = models.BigIntegerField()
+    cost_usd = models.DecimalField(max_digits=18, decimal_places=9)
+    list_cost_usd = models.DecimalField(max_digits=18, decimal_places=9)
+    latency_ms = models.BigIntegerField()
+
+    class Meta:
+        db_table = "usage_rollup_hours"
+        indexes: ClassVar = [
+            models.Index(fields=["hour"], name="usage_rollup_hours_time"),
+            models.Index(fields=["hour"], condition=models.Q(folded=False), name="usage_rollup_hours_fresh"),
+        ]
+
+
+class UserDayRollup(Rollup):
+    day = models.DateField()
+    user_id = models.BigIntegerField()
+    tier = models.CharField(max_length=32)
+    errors = models.BigIntegerField()
+    tokens = models.BigIntegerField()
+    cost_usd = models.DecimalField(max_digits=18, decimal_places=9)
+
+    class Meta:
+        db_table = "usage_rollup_user_days"
+        indexes: ClassVar = [
+            models.Index(fields=["day", "user_id"], name="usage_rollup_users_time"),
+            models.Index(fields=["day"], condition=models.Q(folded=False), name="usage_rollup_users_fresh"),
+        ]
+
+
+class LatencyRollup(Rollup):
+    """How many calls that did not fail took as long as `bucket` says: up to 1.1 ** bucket milliseconds."""
+
+    day = models.DateField()
+    provider = models.CharField(max_length=32)
+    bucket = models.SmallIntegerField()
+
+    class Meta:
+        db_table = "usage_rollup_latencies"
+        indexes: ClassVar = [
+            models.Index(fields=["day"], name="usage_rollup_lats_time"),
+            models.Index(fields=["day"], condition=models.Q(folded=False), name="usage_rollup_lats_fresh"),
+        ]
