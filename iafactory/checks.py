@@ -50,6 +50,15 @@ def clock_is_not_shifted(**kwargs: Any) -> list[CheckMessage]:
     return [Error("CLOCK_SHIFT_SECONDS is for tests.", hint="Unset it.", id="iafactory.E020")]
 
 
+@register()
+def mail_password_is_not_sent_in_the_clear(**kwargs: Any) -> list[CheckMessage]:
+    local = settings.EMAIL_HOST in {"localhost", "127.0.0.1", "::1"}
+    if not settings.EMAIL_HOST_PASSWORD or settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or local:
+        return []
+    hint = "Use port 587 or 465, or smtp+tls:// or smtps:// in EMAIL_URL."
+    return [checks.Warning("EMAIL_URL sends its password unencrypted.", hint=hint, id="iafactory.W002")]
+
+
 @register(Tags.database)
 def redis_evicts_nothing(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Asked of the server, so only where the database is asked too (`check --database default`, as `make run` does)."""

@@ -10,9 +10,21 @@ import secrets
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values
+
+MAIL_BACKENDS = {
+    "smtp": "smtp",
+    "smtps": "smtp",
+    "smtp+tls": "smtp",
+    "smtp+ssl": "smtp",
+    "file": "filebased",
+    "console": "console",
+}
+MAIL_PORTS = {"smtp": 25, "smtps": 465, "smtp+tls": 587, "smtp+ssl": 465}
 
 
 def read_environment(env_file: Path) -> dict[str, str]:
@@ -76,6 +88,34 @@ class Env:
         if value not in {"1", "0", "true", "false", "yes", "no", "on", "off"}:
             raise ImproperlyConfigured(f"{name} must be yes or no.")
         return value in {"1", "true", "yes", "on"}
+
+    def mail(self, name: str) -> dict[str, Any]:
+        """Where mail leaves, as Django's settings: `smtp://user:password@host:587`, `smtps://…`, `file:///folder`,
+        `console://` (the default). Port 587 speaks STARTTLS and port 465 TLS, whatever the scheme."""
+        parts = urlsplit(self.text(name, "console://"))
+        backend = MAIL_BACKENDS.get(parts.scheme)
+        if backend is None:
+            raise ImproperlyConfigured(f"{name} must begin with one of: {', '.join(f'{s}://' for s in MAIL_BACKENDS)}.")
+        found: dict[str, Any] = {"EMAIL_BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
+        if backend == "filebased":
+            return found | {"EMAIL_FILE_PATH": unquote(parts.path)}
+        if backend != "smtp":
+            return found
+        try:
+            port = parts.port or MAIL_PORTS[parts.scheme]
+        except ValueError:
+            raise ImproperlyConfigured(f"The port in {name} must be a whole number.") from None
+        if not parts.hostname:
+            raise ImproperlyConfigured(f"{name} must name a host.")
+        wrapped = port == 465 or (parts.scheme in {"smtps", "smtp+ssl"} and port != 587)
+        return found | {
+            "EMAIL_HOST": parts.hostname,
+            "EMAIL_PORT": port,
+            "EMAIL_HOST_USER": unquote(parts.username or ""),
+            "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+            "EMAIL_USE_SSL": wrapped,
+            "EMAIL_USE_TLS": not wrapped and (port == 587 or parts.scheme == "smtp+tls"),
+        }
 
 
 def generated_secret(name: str, folder: Path) -> str:

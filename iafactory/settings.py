@@ -127,6 +127,22 @@ SELLER = {
 
 FRONTEND_URL = env.text("FRONTEND_URL", "http://localhost:8000")
 API_URL = env.text("API_URL", "http://localhost:8000")
+
+# Mail: on the console unless EMAIL_URL says where it leaves.
+_mail = env.mail("EMAIL_URL")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST = _mail.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = _mail.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
+    "EMAIL_FROM", f"IA Factory <no-reply@{urlsplit(FRONTEND_URL).hostname or 'localhost'}>"
+)
+
 ALLOWED_HOSTS = ["*"] if DEVELOPMENT else [urlsplit(API_URL).hostname or "", urlsplit(FRONTEND_URL).hostname or ""]
 CSRF_TRUSTED_ORIGINS = sorted({API_URL, FRONTEND_URL})
 CORS_ALLOWED_ORIGINS = [FRONTEND_URL]

@@ -28,6 +28,8 @@ VAR = Path(__file__).resolve().parent.parent / "var" / "test"
 # Money, cache and broker use this database of Redis and the next two.
 REDIS_DATABASE = 9
 OURS = ("POSTGRES_URL", "REDIS_URL")
+# Nothing that a test does may reach a real mailbox or phone.
+ALERTS = ("ALERT_", "EMAIL_", "TELEGRAM_", "WHATSAPP_")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,7 +60,8 @@ def hide_the_developers_settings() -> None:
     os.environ["ENV_FILE"] = os.devnull
     kept = {name: os.environ[name] for name in OURS if name in os.environ}
     for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL", "_SECRET_KEY")) or name in {"APP_ENV", "DAILY_BUDGET_USD", *OURS}:
+        secret = name.endswith(("_API_KEY", "_BASE_URL", "_SECRET_KEY")) or name.startswith(ALERTS)
+        if secret or name in {"APP_ENV", "DAILY_BUDGET_USD", *OURS}:
             del os.environ[name]
     os.environ.update(kept)
 

@@ -45,6 +45,49 @@ def test_a_bad_amount_is_named_and_not_shown(value: str) -> None:
     assert value not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "host", "port", "user", "password", "ssl", "tls"),
+    [
+        ("smtp://mail.example.dz", "mail.example.dz", 25, "", "", False, False),
+        ("smtp://me%40x.dz:p%2Fa%25b@mail.example.dz:587", "mail.example.dz", 587, "me@x.dz", "p/a%b", False, True),
+        ("smtp://me:pw@mail.example.dz:465", "mail.example.dz", 465, "me", "pw", True, False),
+        ("smtps://me:pw@mail.example.dz", "mail.example.dz", 465, "me", "pw", True, False),
+        ("smtps://me:pw@mail.example.dz:587", "mail.example.dz", 587, "me", "pw", False, True),
+        ("smtp+tls://mail.example.dz:2525", "mail.example.dz", 2525, "", "", False, True),
+    ],
+)
+def test_where_mail_leaves(url: str, host: str, port: int, user: str, password: str, ssl: bool, tls: bool) -> None:
+    assert Env({"EMAIL_URL": url}).mail("EMAIL_URL") == {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": port,
+        "EMAIL_HOST_USER": user,
+        "EMAIL_HOST_PASSWORD": password,
+        "EMAIL_USE_SSL": ssl,
+        "EMAIL_USE_TLS": tls,
+    }
+
+
+def test_mail_that_leaves_nowhere(tmp_path: Path) -> None:
+    assert Env({}).mail("EMAIL_URL") == {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    assert Env({"EMAIL_URL": f"file://{tmp_path}"}).mail("EMAIL_URL")["EMAIL_FILE_PATH"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["hunter2", "smtp://me:hunter2@", "smtp://me:hunter2@host:five", "imap://hunter2"])
+def test_a_bad_mail_address_is_named_and_not_shown(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_URL") as error:
+        Env({"EMAIL_URL": url}).mail("EMAIL_URL")
+    assert "hunter2" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_a_mail_password_in_the_clear_is_warned_of(settings: Any) -> None:
+    settings.EMAIL_HOST, settings.EMAIL_HOST_PASSWORD, settings.EMAIL_USE_TLS = "mail.example.dz", "pw", False
+    assert [message.id for message in checks.mail_password_is_not_sent_in_the_clear()] == ["iafactory.W002"]
+    settings.EMAIL_USE_TLS = True
+    assert checks.mail_password_is_not_sent_in_the_clear() == []
+
+
 def test_a_generated_secret_is_made_once_and_private(tmp_path: Path) -> None:
     first = generated_secret("API_SECRET_KEY", tmp_path)
     assert generated_secret("API_SECRET_KEY", tmp_path) == first
