@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.db import DatabaseError, connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -16,22 +15,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.deadline import TooLate, at_most
 from accounts.errors import TooManyAttempts
-from accounts.fresh import release_connection
 from accounts.serializers import MeSerializer
 from accounts.throttle import limit_attempts
 from accounts.views import caller_of
 from billing.entitlements import entitlements_for
 from llmrouter.replies import json_reply
 from usage import standing
-from usage.errors import RedisAway
 from usage.models import UsageLog
-from usage.redis import reaching_redis
 
 from .errors import answer
-
-PROBE_SECONDS = 2.0
+from .probes import postgres_answers, redis_answers
 
 
 def health(request: HttpRequest) -> HttpResponse:
@@ -43,25 +37,6 @@ def health(request: HttpRequest) -> HttpResponse:
         "checks": {name: "ok" if up else "unavailable" for name, up in checks.items()},
     }
     return json_reply(body, 200 if well else 503)
-
-
-def postgres_answers() -> bool:
-    try:
-        with at_most(PROBE_SECONDS), connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (DatabaseError, TooLate):
-        return False
-    finally:
-        release_connection()
-    return True
-
-
-def redis_answers() -> bool:
-    try:
-        with reaching_redis() as redis:
-            return bool(redis.ping())
-    except RedisAway:
-        return False
 
 
 class MeView(APIView):

@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.conf import settings
@@ -49,6 +50,13 @@ class Counters:
 def limit() -> int:
     """The day's cap in nano-dollars (rounded down: a cap is not exceeded by rounding)."""
     return int(settings.DAILY_BUDGET_USD.scaleb(9))
+
+
+def percent_used(spent: int) -> Decimal:
+    """Of the day's cap, to one decimal, as people read it. A cap of nothing is used up."""
+    if not limit():
+        return Decimal("100.0")
+    return (Decimal(100 * spent) / limit()).quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def counters(user_id: int = 0) -> Counters:

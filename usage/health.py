@@ -16,6 +16,7 @@ import orjson
 from . import clock
 from .errors import NotNow
 from .process import this_process
+from .redis import reaching_redis
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,13 @@ def succeeded(subject: str) -> None:
 def open_breakers() -> list[Breaker]:
     """What is left alone now, as of this process's last tick."""
     return [Breaker.parse(subject, text) for subject, text in sorted(this_process().breakers.items())]
+
+
+def breakers_now() -> list[Breaker]:
+    """The same as Redis has it, for a process that does not tick. Raises `RedisAway`."""
+    with reaching_redis() as redis:
+        found = redis.hgetall("health:open")
+    return [Breaker.parse(subject, text) for subject, text in sorted(found.items())]
 
 
 def _tell(verb: str, subject: str, *, rest: float = 0, **about: Any) -> dict[str, Any]:

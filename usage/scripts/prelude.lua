@@ -16,6 +16,7 @@
 --   budget:expected         set    processes that have not handed in since Redis came back
 --   budget:handed           set    ends that were handed in
 --   budget:unreadable       hash   records that could not be read, put aside for a person
+--   budget:<day>:overruns   hash   bills above their hold: how many (count), and by how much in all (nano)
 --   quota:<day>             hash   user -> messages
 --   quota:open:<process>    hash   request -> "<user> <day>": messages counted in advance, and not answered yet
 --   quota:turns             hash   user -> place in the cycle of 100 that splits Groq and OpenRouter
@@ -132,6 +133,14 @@ local function hold(day, user, amount)
   if redis.call('EXISTS', held_key(day)) == 1 then redis.call('INCRBY', held_key(day), whole(amount)) end
   redis.call('HINCRBY', users_key(day), user .. ':held', whole(amount))
   redis.call('EXPIRE', users_key(day), KEPT)
+end
+
+-- A bill above its hold is settled as billed; staff is told of it.
+local function overrun(day, amount)
+  local key = 'budget:' .. day .. ':overruns'
+  redis.call('HINCRBY', key, 'count', 1)
+  redis.call('HINCRBY', key, 'nano', whole(amount))
+  redis.call('EXPIRE', key, KEPT)
 end
 
 -- What is in flight. Numbers as text: JSON here keeps only 14 digits.

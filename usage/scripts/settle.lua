@@ -18,12 +18,17 @@ local moved
 if record then
   redis.call('HDEL', holds_key(call.process), field)
   local parts = parts_of(record)
-  if parts then hold(call.day, call.user, -parts.hold) end
+  if parts then
+    hold(call.day, call.user, -parts.hold)
+    if parts.hold > 0 and call.cost > parts.hold then overrun(call.day, call.cost - parts.hold) end
+  end
   moved = call.cost
 elseif estimate and not call.estimated then
   -- It was settled by estimate when its time ran out or its process seemed dead; this is the truth, late.
   redis.call('DEL', resolved)
   moved = call.cost - estimate
+  -- The estimate was the whole hold.
+  if estimate > 0 and moved > 0 then overrun(call.day, moved) end
 elseif call.lost and call.unsent and call.in_table < 0 then
   -- Lost, and nothing was sent: there is nothing to tell.
   return {'ok'}
