@@ -32,6 +32,12 @@ _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, _hard), _hard))
 
 
+def post_worker_init(worker: Any) -> None:
+    from iafactory.alerts import watch
+
+    watch.start()
+
+
 def worker_exit(server: Any, worker: Any) -> None:
     """A worker that ends in order leaves nothing in its name."""
     from usage.process import this_process

@@ -78,6 +78,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "Africa/Algiers"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {
+    "deliver-alerts": {"task": "iafactory.alerts.tasks.deliver_alerts", "schedule": timedelta(minutes=15)},
     "flush-expired-tokens": {"task": "accounts.tasks.flush_expired_tokens", "schedule": timedelta(days=1)},
     "fold-rollups": {"task": "usage.tasks.fold_rollups", "schedule": timedelta(minutes=1)},
 }
@@ -91,6 +92,23 @@ USAGE_BACKLOG_LIMIT = env.integer("USAGE_BACKLOG_LIMIT", 200_000)
 USAGE_TICKS = True
 # Moves the money's clock, so that a midnight can be waited for; refused in production.
 CLOCK_SHIFT_SECONDS = float(env.text("CLOCK_SHIFT_SECONDS", "0"))
+
+# What the operator is told of, where, and in which language
+ALERT_EMAIL_TO = env.listing("ALERT_EMAIL_TO")
+ALERT_WEBHOOK_URL = env.text("ALERT_WEBHOOK_URL")
+# What signs it: made once per checkout in development, like the other secrets.
+ALERT_WEBHOOK_SECRET = secret("ALERT_WEBHOOK_SECRET") if ALERT_WEBHOOK_URL else ""
+ALERT_WEBHOOK_PRIVATE = env.flag("ALERT_WEBHOOK_PRIVATE", default=False)
+ALERT_LANGUAGE = env.choice("ALERT_LANGUAGE", "fr", "ar", "en")
+ABUSIVE_USERS_ALERT = env.integer("ABUSIVE_USERS_ALERT", 10)
+TELEGRAM_BOT_TOKEN = env.text("TELEGRAM_BOT_TOKEN")
+TELEGRAM_CHAT_ID = env.text("TELEGRAM_CHAT_ID")
+TELEGRAM_BASE_URL = env.text("TELEGRAM_BASE_URL", "https://api.telegram.org")
+WHATSAPP_TOKEN = env.text("WHATSAPP_TOKEN")
+WHATSAPP_PHONE_NUMBER_ID = env.text("WHATSAPP_PHONE_NUMBER_ID")
+WHATSAPP_TO = env.listing("WHATSAPP_TO")
+WHATSAPP_TEMPLATE = env.text("WHATSAPP_TEMPLATE")
+WHATSAPP_BASE_URL = env.text("WHATSAPP_BASE_URL", "https://graph.facebook.com/v23.0")
 
 # Who may come in, and how often
 SIGNUP_LIMIT = env.rate("SIGNUP_LIMIT", "10/h")
@@ -178,6 +196,7 @@ INSTALLED_APPS = [
     "billing",
     "usage",
     "llmrouter",
+    "iafactory.alerts",
 ]
 MIDDLEWARE = [
     "iafactory.middleware.request_ids",
@@ -300,6 +319,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # Every probe by address would leave a traceback; the answer says what is wrong.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
+        # At DEBUG it tells whole addresses, and Telegram's holds the token.
+        "urllib3": {"level": "INFO"},
         # While PostgreSQL is away it tells of each of its tries to connect.
         "psycopg.pool": {"level": "ERROR"},
     },

@@ -112,6 +112,11 @@ def connection(name: str) -> Connection | None:
     return _connections().get(name)
 
 
+def connections() -> list[Connection]:
+    """Every provider that is configured, in the order of the registry."""
+    return list(_connections().values())
+
+
 def _connect() -> dict[str, Connection]:
     found = {}
     for provider in PROVIDERS.values():

@@ -1,0 +1,116 @@
+"""What the rules look at. Each yields what it measured; whether that is too much is for the table to say."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from iafactory import probes
+from llmrouter.providers import registry
+from usage import budget as the_budget
+from usage import health, watch
+from usage.clock import today
+from usage.models import DeadLetter
+from usage.reports import today as the_day
+
+# With fewer calls than this a rate of errors says nothing.
+FEWEST_CALLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`values` are for the sentences; `words` is a sentence that fits better than the rule's own."""
+
+    amount: Decimal
+    values: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    words: Any = None
+
+
+def postgres() -> Iterator[Reading]:
+    yield Reading(Decimal(not probes.postgres_answers()))
+
+
+def redis() -> Iterator[Reading]:
+    """Away, or refusing what it is told: its disk is full, say."""
+    if not probes.redis_answers():
+        yield Reading(Decimal(1))
+    elif not watch.redis_state().writes:
+        yield Reading(Decimal(1), words=_("Redis cannot write to its disk: what it is told now may be lost."))
+
+
+def redis_memory() -> Iterator[Reading]:
+    full = watch.redis_state().percent_full
+    yield Reading(Decimal(full), {"percent": full})
+
+
+def budget() -> Iterator[Reading]:
+    percent = the_budget.percent_used(the_budget.counters().spent)
+    words = None
+    if percent >= 100:
+        words = _("Daily budget at %(percent)s%%! Paid calls are served by Groq.")
+    elif percent < 90:
+        words = _("Daily budget at %(percent)s%%! Automatic switch to Groq at 100%%.")
+    yield Reading(percent, {"percent": percent}, words=words)
+
+
+def usage_waiting() -> Iterator[Reading]:
+    behind = watch.backlog()
+    yield Reading(Decimal(behind.seconds), {"seconds": behind.seconds, "rows": behind.rows})
+
+
+def usage_backlog() -> Iterator[Reading]:
+    rows = watch.backlog().rows
+    percent = Decimal(100 * rows) / settings.USAGE_BACKLOG_LIMIT
+    yield Reading(percent, {"rows": rows, "percent": round(percent)})
+
+
+def dead_letters() -> Iterator[Reading]:
+    count = DeadLetter.objects.filter(created_at__date=today()).count()
+    yield Reading(Decimal(count), {"count": count})
+
+
+def keys() -> Iterator[Reading]:
+    """Of the configured keys, those that real calls found refused or empty: 1, or 2 where no other key is left."""
+    reasons = {breaker.subject: breaker.reason for breaker in health.breakers_now()}
+    for connection in registry.connections():
+        bad = {
+            key.subject: reasons.get(key.subject) or reasons.get(key.credit)
+            for key in connection.keys
+            if key.subject in reasons or key.credit in reasons
+        }
+        for ordinal, key in enumerate(connection.keys, 1):
+            if key.subject in bad:
+                yield key_reading(
+                    connection.provider, ordinal, key.subject, bad[key.subject] or "", len(bad) == len(connection.keys)
+                )
+
+
+def key_reading(provider: registry.Provider, ordinal: int, subject: str, reason: str, last: bool) -> Reading:
+    words = _("Key no. %(ordinal)s of %(variable)s has no credit left at %(provider)s.")
+    return Reading(
+        Decimal(2 if last else 1),
+        {"provider": provider.name, "ordinal": ordinal, "variable": provider.variable, "console": provider.console},
+        subject,
+        words if reason == "out_of_credit" else None,
+    )
+
+
+def provider_errors() -> Iterator[Reading]:
+    for figures in the_day.providers(today()):
+        if figures.calls >= FEWEST_CALLS:
+            values = {"provider": figures.provider, "percent": figures.error_rate, "calls": figures.calls}
+            yield Reading(figures.error_rate, values, figures.provider)
+
+
+def abusive_users() -> Iterator[Reading]:
+    count = len(the_day.abusive_users(today()))
+    yield Reading(Decimal(count), {"count": count, "messages": the_day.ABUSIVE_MESSAGES})
+
+
+def overruns() -> Iterator[Reading]:
+    found = watch.overruns(today())
+    yield Reading(Decimal(found.count), {"count": found.count, "usd": f"{found.usd:f}"})
