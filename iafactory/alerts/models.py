@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +29,7 @@ class Incident(models.Model):
     subject = models.CharField(_("about"), max_length=64, blank=True)
     level = models.CharField(_("level"), max_length=16)
     message = models.TextField(_("message"))
-    began_at = models.DateTimeField(_("began"), db_default=Now())
+    began_at = models.DateTimeField(_("began"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True)
 
     objects = IncidentQuerySet.as_manager()
@@ -78,7 +77,7 @@ class Message(models.Model):
     channel = models.CharField(_("channel"), max_length=16)
     message = models.TextField(_("message"))
     action = models.TextField(_("what to do"), blank=True)
-    created_at = models.DateTimeField(_("written"), db_default=Now())
+    created_at = models.DateTimeField(_("written"), default=timezone.now)
     claimed_until = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(_("sent"), null=True)
     # Overtaken by events before it could be sent.

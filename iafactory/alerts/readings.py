@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from billing import reports as payments
 from iafactory import probes
 from llmrouter.providers import registry
 from usage import budget as the_budget
@@ -18,6 +20,8 @@ from usage.reports import today as the_day
 
 # With fewer calls than this a rate of errors says nothing.
 FEWEST_CALLS = 20
+# A checkout lives for half an hour.
+PENDING_HOURS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,29 @@ def provider_errors() -> Iterator[Reading]:
 def abusive_users() -> Iterator[Reading]:
     count = len(the_day.abusive_users(today()))
     yield Reading(Decimal(count), {"count": count, "messages": the_day.ABUSIVE_MESSAGES})
+
+
+def payments_pending() -> Iterator[Reading]:
+    count = payments.pending_for_over(PENDING_HOURS).count()
+    yield Reading(Decimal(count), {"count": count})
+
+
+def payment_mismatches() -> Iterator[Reading]:
+    count = payments.mismatches().count()
+    yield Reading(Decimal(count), {"count": count})
+
+
+def margin() -> Iterator[Reading]:
+    """1 where today's costs are above today's revenue, 2 where those of the last days are too."""
+    day = today()
+    lost = loss(day)
+    if lost > 0:
+        yield Reading(Decimal(1), {"usd": f"{lost:.2f}"})
+
+
+def loss(day: date) -> Decimal:
+    """Dollars by which a day's costs are above its revenue."""
+    return the_day.totals(day).cost_usd - payments.revenue_of_day(day).usd
 
 
 def overruns() -> Iterator[Reading]:

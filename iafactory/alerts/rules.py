@@ -111,7 +111,8 @@ def standing() -> list[Alert]:
 
 def look(rules: Iterable[Rule] | None = None) -> Look:
     now = datetime.now(UTC)
-    alerts, judged = [], set()
+    alerts: list[Alert] = []
+    judged: set[str] = set()
     for rule in RULES if rules is None else rules:
         try:
             alerts += judge(rule, now)
@@ -217,6 +218,21 @@ RULES: tuple[Rule, ...] = (
         action=_("Replace it at %(console)s, then run manage.py check_keys"),
     ),
     Rule(
+        name="payment_mismatches",
+        measure=readings.payment_mismatches,
+        critical=Decimal(1),
+        message=_("Payments that do not match what was asked for: %(count)s."),
+        action=_("Compare each with Chargily's dashboard, then settle it again or refund it"),
+    ),
+    Rule(
+        name="payments_pending",
+        measure=readings.payments_pending,
+        warning=Decimal(1),
+        critical=Decimal(10),
+        message=_("Payments pending for over an hour: %(count)s."),
+        action=_("Run manage.py reconcile_payments; see whether Chargily answers"),
+    ),
+    Rule(
         name="provider_errors",
         measure=readings.provider_errors,
         warning=Decimal(5),
@@ -231,6 +247,16 @@ RULES: tuple[Rule, ...] = (
         warning=lambda: Decimal(settings.ABUSIVE_USERS_ALERT),
         message=_("Users with more than %(messages)s messages today: %(count)s."),
         action=_("Look at them on the dashboard, and suspend those who abuse"),
+    ),
+    Rule(
+        name="margin",
+        measure=readings.margin,
+        warning=Decimal(1),
+        critical=Decimal(2),
+        # Most days begin without a sale: shown at once, told when it lasts.
+        told_from=Level.CRITICAL,
+        message=_("Negative margin: today's costs are %(usd)s USD above today's revenue."),
+        action=_("Compare the tiers' prices with what their users cost on the dashboard"),
     ),
     Rule(
         name="overruns",

@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.standins.webhook import Listener
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    server = Listener()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def alone(settings: Any, tmp_path: Any) -> None:
+    """Files of their own, and no channel but the log unless a test wants one."""
+    settings.VAR_DIR = tmp_path
+    settings.ALERT_EMAIL_TO = settings.WHATSAPP_TO = ()
+    settings.ALERT_WEBHOOK_URL = settings.TELEGRAM_BOT_TOKEN = settings.WHATSAPP_TOKEN = ""
+
+
+@pytest.fixture
+def webhook(listener: Listener, settings: Any) -> Listener:
+    settings.ALERT_WEBHOOK_URL = f"{listener.url}/alerts"
+    settings.ALERT_WEBHOOK_SECRET = "a secret of the tests"
+    return listener
