@@ -1,10 +1,6 @@
 from typing import Any
 
-from django.conf import settings
-from django.contrib.auth import authenticate as check_password
-from django.db import IntegrityError, transaction
 from django.http import Http404
-from django.utils import timezone
 from django.utils.translation import get_language_from_request
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -14,9 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.tokens import AccessToken
 
-from .authentication import Caller, forget_callers
-from .errors import AddressTaken, BadCredentials, TooManyKeys
-from .models import ApiKey, ApiKeyQuerySet, User
+from .authentication import Caller
+from .joining import count_sign_up, right_password, sign_up
+from .keyring import KEYS_LIMIT, issue_key, keys_of, revoke_key
 from .permissions import LoggedIn
 from .serializers import (
     ApiKeySerializer,
@@ -28,11 +24,9 @@ from .serializers import (
     TokensSerializer,
     checked,
 )
-from .throttle import client_address, count_attempt, limit_attempts
+from .throttle import limit_attempts
 from .tokens import TokenPair, issue_tokens, rotate_tokens, spend_refresh_token
 
-KEYS_LIMIT = "60/h"
-KEYS_PER_ACCOUNT = 50
 REFRESH_LIMIT = "60/m"
 
 
@@ -42,20 +36,9 @@ class RegisterView(APIView):
 
     @extend_schema(request=RegistrationSerializer, responses={201: RegisteredSerializer}, tags=["auth"])
     def post(self, request: Request) -> Response:
-        limit_attempts(request._request, "register", settings.SIGNUP_LIMIT)
+        count_sign_up(request._request)
         wanted = checked(RegistrationSerializer, request)
-        free_accounts = f"{settings.FREE_ACCOUNTS_PER_ADDRESS}/d"
-        address = f"address:{client_address(request._request)}"
-        if settings.FREE_ACCOUNTS_PER_ADDRESS:
-            count_attempt(request._request, "free-accounts", free_accounts, key=address, increment=False)
-        try:
-            with transaction.atomic():
-                user = User.objects.create_user(**wanted, language=get_language_from_request(request._request))
-        except IntegrityError as error:
-            # The unique address decides between two sign-ups at once; there is no look before the leap.
-            raise AddressTaken from error
-        if settings.FREE_ACCOUNTS_PER_ADDRESS:
-            count_attempt(request._request, "free-accounts", free_accounts, key=address)
+        user = sign_up(request._request, **wanted, language=get_language_from_request(request._request))
         pair = issue_tokens(user)
         body = {"id": user.pk, "email": user.email, "access_token": pair.access, "refresh_token": pair.refresh}
         return Response(body, status.HTTP_201_CREATED)
@@ -68,11 +51,7 @@ class LoginView(APIView):
     @extend_schema(request=CredentialsSerializer, responses=TokensSerializer, tags=["auth"])
     def post(self, request: Request) -> Response:
         given = checked(CredentialsSerializer, request)
-        limit_attempts(request._request, "login", settings.LOGIN_LIMIT, account=given["email"].lower())
-        # Django's backend hashes for an unknown address too: same answer, same time, nothing to enumerate.
-        user = check_password(request._request, username=given["email"], password=given["password"])
-        if not isinstance(user, User):
-            raise BadCredentials
+        user = right_password(request._request, **given)
         return Response(tokens_body(issue_tokens(user)))
 
 
@@ -102,15 +81,13 @@ class ApiKeysView(APIView):
 
     @extend_schema(responses=ApiKeySerializer(many=True), tags=["auth"])
     def get(self, request: Request) -> Response:
-        return Response(ApiKeySerializer(keys_of(request), many=True).data)
+        return Response(ApiKeySerializer(keys_of(caller_of(request).user_id), many=True).data)
 
     @extend_schema(request=NewApiKeySerializer, responses={201: NewApiKeySerializer}, tags=["auth"])
     def post(self, request: Request) -> Response:
         limit_attempts(request._request, "keys", KEYS_LIMIT, account=str(caller_of(request).user_id))
         name = checked(NewApiKeySerializer, request)["name"]
-        if keys_of(request).count() >= KEYS_PER_ACCOUNT:
-            raise TooManyKeys(KEYS_PER_ACCOUNT)
-        row, text = ApiKey.objects.issue(user_id=caller_of(request).user_id, name=name)
+        row, text = issue_key(user_id=caller_of(request).user_id, name=name)
         return Response({**NewApiKeySerializer(row).data, "key": text}, status.HTTP_201_CREATED)
 
 
@@ -120,15 +97,9 @@ class ApiKeyView(APIView):
     @extend_schema(responses={204: None}, tags=["auth"])
     def delete(self, request: Request, key_id: int) -> Response:
         limit_attempts(request._request, "keys", KEYS_LIMIT, account=str(caller_of(request).user_id))
-        # One statement finds it, checks whose it is, and revokes it: two deletions at once give one 204 and one 404.
-        if not keys_of(request).filter(pk=key_id).update(revoked_at=timezone.now()):
+        if not revoke_key(user_id=caller_of(request).user_id, key_id=key_id):
             raise Http404
-        forget_callers()
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def keys_of(request: Request) -> ApiKeyQuerySet:
-    return ApiKey.objects.in_force().filter(user_id=caller_of(request).user_id)
 
 
 def caller_of(request: Request) -> Caller:
