@@ -76,5 +76,10 @@ def _entitlement(tier: Tier) -> Entitlement:
 _standings: Fresh[int, _Standing] = Fresh(_load)
 
 
+def forget_standing(user_id: int) -> None:
+    """What was just bought is in force in this process at once; the others see it within 5 s."""
+    _standings.forget(user_id)
+
+
 def forget_standings() -> None:
     _standings.clear()

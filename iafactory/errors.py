@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from rest_framework import exceptions as drf
 
 from accounts import errors as accounts
+from billing import errors as billing
 from llmrouter import errors as llmrouter
 from llmrouter.replies import json_reply, tell_limits, to_json
 from usage import errors as usage
@@ -37,6 +38,9 @@ class Error:
 
 
 AWAY = Error(503, "unavailable", _("The service cannot answer right now. Try again in a moment."))
+PAYMENTS_AWAY = Error(
+    503, "payments_unavailable", _("Chargily does not answer right now. Nothing was charged. Try again in a moment.")
+)
 NOT_FOUND = Error(404, "not_found", _("There is nothing here. The API is described at /api/docs."))
 UNEXPECTED = Error(
     500, "server_error", _("Something went wrong on our side. We have logged it under this request's id.")
@@ -50,6 +54,31 @@ ERRORS: dict[type[BaseException], Error] = {
     accounts.TooManyKeys: Error(400, "too_many_keys", _("You have %(limit)s keys already. Revoke one first.")),
     accounts.TooManyAttempts: Error(429, "rate_limited", _("Too many attempts. Try again in %(retry_after)s seconds.")),
     accounts.AccountsAway: AWAY,
+    billing.NotForSale: Error(
+        400, "tier_not_for_sale", _("“%(tier)s” cannot be bought here. GET /payment/plans lists what can.")
+    ),
+    billing.TierOnQuote: Error(
+        400, "tier_on_quote", _("Your tier “%(tier)s” was agreed on with us. Write to us to change it.")
+    ),
+    billing.AlreadyPaid: Error(
+        409, "already_paid", _("Your payment has just arrived: the tier “%(tier)s” is yours already.")
+    ),
+    billing.CheckoutBeingOpened: Error(
+        503, "checkout_being_opened", _("Your checkout is being opened. Try again in a moment.")
+    ),
+    billing.NothingToCancel: Error(400, "nothing_to_cancel", _("You have no subscription to cancel.")),
+    billing.NotRefundable: Error(400, "not_refundable", _("This payment cannot be refunded: it is %(status)s.")),
+    billing.BadSignature: Error(401, "bad_signature", _("The signature is missing, or not Chargily's.")),
+    billing.UnreadableEvent: Error(400, "malformed_json", _("The body is not valid JSON.")),
+    billing.PaymentsNotConfigured: Error(
+        503, "payments_not_configured", _("Payments are not open yet: this server has no key of Chargily.")
+    ),
+    billing.Unreachable: PAYMENTS_AWAY,
+    billing.Busy: PAYMENTS_AWAY,
+    billing.KeyRefused: PAYMENTS_AWAY,
+    billing.GatewayError: Error(
+        502, "payment_failed", _("Chargily could not open a checkout. Nothing was charged. Try again in a moment.")
+    ),
     usage.Banned: Error(
         403, "banned", _("This account is suspended for now. Write to us if you think it is a mistake.")
     ),
@@ -201,6 +230,8 @@ def retry_after_of(error: BaseException, known: Error) -> int | None:
     """Whole seconds, rounded up."""
     match error:
         case accounts.TooManyAttempts():
+            return error.retry_after
+        case billing.Busy():
             return error.retry_after
         case usage.RateLimited(limits=limits) if limits is not None:
             return max(1, math.ceil(limits.rate_reset))

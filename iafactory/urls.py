@@ -10,6 +10,7 @@ urlpatterns = [
     path("api/auth/me", views.MeView.as_view(), name="me"),
     path("api/v2/usage", views.UsageView.as_view(), name="usage"),
     path("api/v2/usage/today", views.UsageTodayView.as_view(), name="usage-today"),
+    path("payment/", include("billing.urls")),
     path("api/v2/", include("llmrouter.urls")),
     path("v1/", include("llmrouter.v1.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

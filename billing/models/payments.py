@@ -37,6 +37,24 @@ class PaymentQuerySet(models.QuerySet["PaymentTransaction"]):
         paid = models.Q(status=PaymentTransaction.Status.PAID)
         return self.filter(paid | models.Q(status=PaymentTransaction.Status.REFUNDED, paid_at__isnull=False))
 
+    def handed_out(self, *, user_id: int, tier: str, amount_dzd: int) -> "PaymentTransaction | None":
+        """The one whose checkout is given to whoever asks again."""
+        return self.pending().filter(user_id=user_id, tier_id=tier, amount_dzd=amount_dzd, handed_out=True).first()
+
+    def claim_look(self, payment: "PaymentTransaction", *, at_most_every: timedelta) -> bool:
+        """Whether the caller is the one to ask Chargily now. Of many pages that ask at once, one may."""
+        now = timezone.now()
+        long_ago = models.Q(checked_at=None) | models.Q(checked_at__lte=now - at_most_every)
+        return bool(self.filter(long_ago, pk=payment.pk).update(checked_at=now))
+
+    def claim_check(self, payment: "PaymentTransaction", *, next_check_at: datetime | None) -> bool:
+        """The same for the task: whoever moves the date of the next check does this one, and a crash loses only it."""
+        return bool(
+            self.filter(pk=payment.pk, next_check_at=payment.next_check_at).update(
+                next_check_at=next_check_at, checked_at=timezone.now(), checks=models.F("checks") + 1
+            )
+        )
+
     def due(self, now: datetime) -> Self:
         """To be asked after now, those waiting longest first."""
         return self.filter(next_check_at__lte=now, status__in=PaymentTransaction.OPEN_TO_MONEY).order_by(

@@ -57,7 +57,13 @@ class UserTier(models.Model):
     """The tier somebody is on. No row, or an end in the past, means `free`; no end on a paid one is staff's gift."""
 
     user = models.OneToOneField(User, models.CASCADE, related_name="tier_held", verbose_name=_("user"))
-    tier = models.ForeignKey(Tier, models.PROTECT, db_column="tier", db_default=FREE, verbose_name=_("tier"))
+    tier: models.ForeignKey[Tier, Tier] = models.ForeignKey(
+        Tier,
+        models.PROTECT,
+        db_column="tier",
+        db_default=FREE,  # type: ignore[arg-type]
+        verbose_name=_("tier"),
+    )
     subscribed_at = models.DateTimeField(_("subscribed"), null=True, blank=True, db_default=Now())
     expires_at = models.DateTimeField(_("ends"), null=True, blank=True, db_index=True)
     auto_renew = models.BooleanField(_("reminded to renew"), default=True, db_default=True)

@@ -1,0 +1,28 @@
+import logging
+
+from celery import shared_task
+
+from . import reconciliation, subscriptions
+from .errors import PaymentsNotConfigured
+from .gateways import chargily
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def reconcile_payments() -> None:
+    """Settle what is pending and due: webhooks do get lost."""
+    try:
+        chargily()
+        report = reconciliation.reconcile_due()
+    except PaymentsNotConfigured:
+        # There is no gateway to ask, and where it was never configured there is nothing to ask about.
+        return
+    if report.asked:
+        logger.info("Payments asked after: %s; failures: %s", dict(report.results), dict(report.failures))
+
+
+@shared_task
+def expire_subscriptions() -> None:
+    if swept := subscriptions.expire():
+        logger.info("Subscriptions that ended: %d", swept)
