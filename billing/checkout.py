@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from . import settlement, subscriptions
 from .errors import AlreadyPaid, CheckoutBeingOpened, GatewayError, Unreadable
-from .gateways import Chargily, Order, chargily
+from .gateways import Chargily, Order, the_gateway
 from .gateways.chargily import CHECKOUT_ID
 from .models import PaymentTransaction
 from .models.payments import DAYS, OPEN_FOR
@@ -33,7 +33,7 @@ Kind = PaymentTransaction.Status
 
 def subscribe(*, user_id: int, tier: str, language: str) -> PaymentTransaction:
     """A payment with an open checkout. Raises `NotForSale`, `TierOnQuote`, `AlreadyPaid`, `PaymentsTrouble`."""
-    gateway = chargily()
+    gateway = the_gateway()
     price = subscriptions.quote(user_id=user_id, tier=tier).amount_dzd
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:

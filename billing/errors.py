@@ -9,6 +9,7 @@ BillingError
 ├── NotRefundable               was not paid, or is refunded already
 ├── BadSignature                a webhook that Chargily did not sign
 ├── UnreadableEvent             signed, but not JSON
+├── EventNotApplied             stored, but what it is about could not be settled: to be sent again
 └── PaymentsTrouble             no payment can be made now, or not with this answer
     ├── PaymentsNotConfigured   no secret key
     └── GatewayError            what Chargily did; `code` is what our table says of it
@@ -63,6 +64,10 @@ class BadSignature(BillingError):
 
 
 class UnreadableEvent(BillingError):
+    pass
+
+
+class EventNotApplied(BillingError):
     pass
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from . import invoices, subscriptions
 from .errors import NoSuchCheckout
-from .gateways import Checkout, chargily
+from .gateways import Checkout, the_gateway
 from .models import PaymentTransaction
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def settle(payment: PaymentTransaction, *, by_staff: bool = False) -> Result:
     if payment.livemode != (settings.CHARGILY_MODE == "live"):
         # A checkout of the other mode cannot be asked after with this key.
         return _close(payment, Kind.EXPIRED, "other_mode") if _is_over(payment) else Result.WAITING
-    gateway = chargily()
+    gateway = the_gateway()
     try:
         truth = gateway.fetch(payment.checkout_id)
     except NoSuchCheckout:

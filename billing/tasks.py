@@ -4,7 +4,7 @@ from celery import shared_task
 
 from . import reconciliation, subscriptions
 from .errors import PaymentsNotConfigured
-from .gateways import chargily
+from .gateways import the_gateway
 
 logger = logging.getLogger(__name__)
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 def reconcile_payments() -> None:
     """Settle what is pending and due: webhooks do get lost."""
     try:
-        chargily()
+        the_gateway()
         report = reconciliation.reconcile_due()
     except PaymentsNotConfigured:
         # There is no gateway to ask, and where it was never configured there is nothing to ask about.

@@ -18,7 +18,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from . import settlement
-from .errors import BadSignature, PaymentsNotConfigured, UnreadableEvent
+from .errors import BadSignature, EventNotApplied, PaymentsNotConfigured, UnreadableEvent
 from .gateways.chargily import read_flag
 from .models import PaymentTransaction, WebhookEvent
 from .settlement import Result
@@ -47,7 +47,7 @@ OUTCOMES = {
 
 
 def receive(*, body: bytes, signature: str | None) -> WebhookEvent:
-    """Raises `BadSignature`, `UnreadableEvent`, `PaymentsNotConfigured`, and whatever keeps it from being applied."""
+    """Raises `BadSignature`, `UnreadableEvent`, `PaymentsNotConfigured`, `EventNotApplied`."""
     verify(body, signature)
     event = _store(_parse(body), named=f"sha256:{hashlib.sha256(body).hexdigest()}")
     # Processed already: a duplicate. One that failed, or came too early, is looked at again.
@@ -101,12 +101,13 @@ def _store(event: dict[str, Any], *, named: str) -> WebhookEvent:
 def _process(event: WebhookEvent) -> None:
     try:
         payment, outcome = _outcome_of(event)
-    except Exception:
+    except Exception as error:
         # Not processed: it is looked at again when it comes again. The traceback stays for staff.
         WebhookEvent.objects.filter(pk=event.pk, processed_at=None).update(
             outcome=Outcome.FAILED, traceback=traceback.format_exc()
         )
-        raise
+        logger.exception("Error: payment event %s could not be applied", event.event_id)
+        raise EventNotApplied from error
     with transaction.atomic():
         # Of two that processed the same event at once, the first says what came of it.
         WebhookEvent.objects.filter(pk=event.pk, processed_at=None).update(

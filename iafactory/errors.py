@@ -70,6 +70,9 @@ ERRORS: dict[type[BaseException], Error] = {
     billing.NotRefundable: Error(400, "not_refundable", _("This payment cannot be refunded: it is %(status)s.")),
     billing.BadSignature: Error(401, "bad_signature", _("The signature is missing, or not Chargily's.")),
     billing.UnreadableEvent: Error(400, "malformed_json", _("The body is not valid JSON.")),
+    billing.EventNotApplied: Error(
+        500, "event_not_applied", _("The event is stored and could not be applied yet. Send it again.")
+    ),
     billing.PaymentsNotConfigured: Error(
         503, "payments_not_configured", _("Payments are not open yet: this server has no key of Chargily.")
     ),

@@ -44,7 +44,7 @@ CHECKOUT_ID = re.compile(r"[!-~]{1,64}")
 LOCALES = frozenset({"ar", "en", "fr"})
 
 
-def chargily() -> "Chargily":
+def the_gateway() -> "Chargily":
     """As configured; raises `PaymentsNotConfigured`."""
     if not settings.CHARGILY_SECRET_KEY:
         raise PaymentsNotConfigured

@@ -1,6 +1,6 @@
 import signal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,7 +14,7 @@ class Command(BaseCommand):
         "Play Chargily on this machine: the API, the page where one pays, and the webhooks. For development. "
         "Faults can be switched while it runs: curl -d copies=2 http://127.0.0.1:PORT/faults"
     )
-    requires_system_checks: ClassVar = []
+    requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any)")

@@ -4,7 +4,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from billing import reconciliation
 from billing.errors import PaymentsNotConfigured
-from billing.gateways import chargily
+from billing.gateways import the_gateway
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
             self._list()
             return
         try:
-            chargily()
+            the_gateway()
         except PaymentsNotConfigured as error:
             raise CommandError("Payments are not configured: set CHARGILY_SECRET_KEY.") from error
         report = reconciliation.reconcile_all()
