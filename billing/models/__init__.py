@@ -1,8 +1,9 @@
 """What you bought: one file per subject."""
 
 from .invoices import Invoice, InvoiceIsFinal
+from .letters import Letter
 from .payments import PaymentTransaction
 from .tiers import FREE, Tier, UserTier
 from .webhooks import WebhookEvent
 
-__all__ = ["FREE", "Invoice", "InvoiceIsFinal", "PaymentTransaction", "Tier", "UserTier", "WebhookEvent"]
+__all__ = ["FREE", "Invoice", "InvoiceIsFinal", "Letter", "PaymentTransaction", "Tier", "UserTier", "WebhookEvent"]
