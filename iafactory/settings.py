@@ -234,6 +234,7 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign-in"
 PASSWORD_HASHERS = ["accounts.hashers.ThreadedArgon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -323,6 +324,9 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         # At DEBUG it tells whole addresses, and Telegram's holds the token.
         "urllib3": {"level": "INFO"},
+        # The PDFs' libraries tell of each table of each font.
+        "fontTools": {"level": "WARNING"},
+        "fpdf": {"level": "WARNING"},
         # While PostgreSQL is away it tells of each of its tries to connect.
         "psycopg.pool": {"level": "ERROR"},
     },

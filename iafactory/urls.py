@@ -15,6 +15,7 @@ urlpatterns = [
     path("v1/", include("llmrouter.v1.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("", include("iafactory.pages.urls")),
     path("admin/login/", views.limited_admin_login),
     path("admin/", admin.site.urls),
 ]
