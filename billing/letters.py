@@ -1,8 +1,7 @@
 """Receipts and reminders: who is owed one, and sending them.
 
-What is owed becomes a row first, unique, then it is sent. A send that fails is tried again, later and later; a process
-that dies between the mail server's "accepted" and our note of it sends that one mail twice, which is the only way to get
-two: at least once, and once in all but that case.
+What is owed becomes a row first, unique, then it is sent. A send that fails is tried again, later and later. At least
+once, then; twice only if a process dies between the mail server's "accepted" and our note of it.
 """
 
 import logging
@@ -48,9 +47,13 @@ def reminders_owed(now: datetime) -> list[Owed]:
     """Those whose paid time ends within 7 days, who want to be told, and have not been told of this end so late."""
     horizon = now + timedelta(days=REMINDERS[-1][0])
     ending = UserTier.objects.filter(
-        Q(tier__sold_online=True), ~Q(tier_id=FREE), auto_renew=True, expires_at__gt=now, expires_at__lte=horizon,
+        Q(tier__sold_online=True),
+        ~Q(tier_id=FREE),
+        auto_renew=True,
+        expires_at__gt=now,
+        expires_at__lte=horizon,
         user__is_active=True,
-    ).select_related("user")  # fmt: skip
+    ).select_related("user")
     return [owed for held in ending.order_by("expires_at", "id") if (owed := _owed(held, now))]
 
 

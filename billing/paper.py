@@ -1,7 +1,7 @@
 """What an invoice or credit note says, in its own language: read by the page and by the PDF alike.
 
-The mentions are those of executive decree 05-468: seller and buyer, date, number, price before tax, rate and amount of the
-TVA, total in figures and in words.
+The mentions are those of executive decree 05-468: seller and buyer, date, number, price before tax, rate and amount of
+the TVA, total in figures and in words.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 import logging
 
 from celery import shared_task
+from django.utils import timezone
 
-from . import reconciliation, subscriptions
+from . import letters, reconciliation, subscriptions
 from .errors import PaymentsNotConfigured
 from .gateways import the_gateway
 
@@ -26,3 +27,13 @@ def reconcile_payments() -> None:
 def expire_subscriptions() -> None:
     if swept := subscriptions.expire():
         logger.info("Subscriptions that ended: %d", swept)
+
+
+@shared_task
+def send_letters() -> None:
+    """Receipts and reminders: note what is owed, send what is due."""
+    now = timezone.now()
+    letters.note_receipts(now)
+    letters.note_reminders(now)
+    if sent := letters.send_due():
+        logger.info("Mails sent: %d", sent)

@@ -81,6 +81,7 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "deliver-alerts": {"task": "iafactory.alerts.tasks.deliver_alerts", "schedule": timedelta(minutes=15)},
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": timedelta(seconds=30)},
     "expire-subscriptions": {"task": "billing.tasks.expire_subscriptions", "schedule": timedelta(minutes=1)},
+    "send-letters": {"task": "billing.tasks.send_letters", "schedule": timedelta(minutes=1)},
     "flush-expired-tokens": {"task": "accounts.tasks.flush_expired_tokens", "schedule": timedelta(days=1)},
     "fold-rollups": {"task": "usage.tasks.fold_rollups", "schedule": timedelta(minutes=1)},
 }

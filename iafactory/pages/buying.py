@@ -4,8 +4,8 @@ Nothing here grants a tier. The page to which Chargily sends the browser asks th
 the server asks Chargily.
 """
 
-from billing.errors import AlreadyPaid, NothingToCancel
-from billing.invoices import without_tax
+import re
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -18,6 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import User
 from accounts.throttle import limit_attempts
 from billing import checkout, subscriptions
+from billing.errors import AlreadyPaid, NothingToCancel
+from billing.invoices import without_tax
 from billing.links import BadLink, read_renewal
 from billing.models import PaymentTransaction
 
@@ -25,6 +27,7 @@ from .shown import page, user_of
 
 BUY_LIMIT = "30/h"
 STATE_LIMIT = "240/m"
+CHECKOUT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 Kind = PaymentTransaction.Status
 
@@ -122,7 +125,8 @@ def payment_named(request: HttpRequest) -> PaymentTransaction | None:
     """By `?checkout_id=`. Chargily may leave it out or send the word "null": then the visitor's own latest payment."""
     named = request.GET.get("checkout_id", "")
     if named not in ("", "null", "undefined"):
-        return PaymentTransaction.objects.filter(checkout_id=named[:64]).first()
+        # What is no id is not asked for: PostgreSQL refuses some characters with an error.
+        return PaymentTransaction.objects.filter(checkout_id=named).first() if CHECKOUT_ID.fullmatch(named) else None
     if not isinstance(request.user, User):
         return None
     return PaymentTransaction.objects.filter(user=request.user).exclude(checkout_id=None).first()

@@ -34,8 +34,8 @@ def sign_up_page(request: HttpRequest) -> HttpResponse:
             return door(request, form, 400)
         user = sign_up(request, **form.cleaned_data, language=translation.get_language() or "fr")
     except AddressTaken:
-        # Where the password is right as well, its owner is at the door, and comes in. Otherwise the sentence leaves open
-        # what was wrong; who tries addresses is stopped by the limit on sign-ups.
+        # Where the password is right as well, its owner is at the door, and comes in. Otherwise the sentence leaves
+        # open what was wrong; who tries addresses is stopped by the limit on sign-ups.
         return let_in_or(request, form, _("This account could not be made. If you have one already, sign in."))
     except TooManyAttempts as error:
         return refused(request, form, error)
