@@ -37,7 +37,9 @@ def request_ids(get_response: GetResponse) -> GetResponse:
         finally:
             logs.request_id.reset(token)
         response.headers["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-        if request.path_info.startswith(API) and "X-RateLimit-Limit" not in response.headers:
+        # Redis or PostgreSQL could not be asked a moment ago: this answer is not to wait for them a second time.
+        away = response.status_code == 503
+        if request.path_info.startswith(API) and "X-RateLimit-Limit" not in response.headers and not away:
             tell_where_they_stand(request, response)
         return response
 

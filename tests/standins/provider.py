@@ -30,6 +30,8 @@ class Call:
     key: str
     body: dict[str, Any]
     billed: Decimal = Decimal(0)
+    # When it was billed.
+    at: float = 0.0
 
     @property
     def model(self) -> str:
@@ -215,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
         cost = (input_tokens * price_in + output_tokens * price_out) / 1_000_000
         if call.provider == "groq" or call.model.endswith(":free"):
             cost = Decimal(0)
-        call.billed = cost
+        call.billed, call.at = cost, time.time()
         usage: dict[str, Any] = {
             "prompt_tokens": input_tokens,
             "completion_tokens": output_tokens,
@@ -250,6 +252,17 @@ def error(status: int, body: Any = None, **headers: str) -> Misbehaviour:
 
 def hang(seconds: float) -> Misbehaviour:
     return lambda handler, call: time.sleep(seconds)
+
+
+def hang_and_bill(seconds: float) -> Misbehaviour:
+    """Says nothing for so long, bills the whole answer, and hangs up."""
+
+    def misbehave(handler: Handler, call: Call) -> None:
+        handler.bill(handler.server.standin[call.provider], call)
+        time.sleep(seconds)
+        handler.close_connection = True
+
+    return misbehave
 
 
 def error_inside_200(code: int = 502) -> Misbehaviour:

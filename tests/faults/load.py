@@ -1,0 +1,120 @@
+"""People who call all the time, over HTTP: whole answers, streams, and streams that they hang up on."""
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+from uuid import uuid4
+
+Kind = Literal["plain", "stream", "hang-up"]
+KINDS: tuple[Kind, ...] = ("plain", "plain", "stream", "stream", "hang-up")
+THREADS = {"pro": 2, "student": 2, "enterprise": 4, "free": 1}
+PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: int
+    tier: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended for its caller. `end`: `whole`, `error` (told in the stream), `cut` (silently), `hung up`, or
+    `unreached` (no answer at all: nothing listened, or it was killed)."""
+
+    marker: str
+    kind: Kind
+    status: int
+    seconds: float
+    end: str
+    code: str = ""
+
+
+class Load:
+    def __init__(self, port: int, people: list[Person], *, seed: int = 0) -> None:
+        self.outcomes: list[Outcome] = []
+        self._port = port
+        self._people = people
+        self._random = random.Random(seed)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for person in self._people:
+            for _ in range(THREADS[person.tier]):
+                thread = threading.Thread(target=self._keep_calling, args=[person], daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS + 10)
+
+    def all_at_once(self, number: int) -> list[Outcome]:
+        """So many calls in the same moment, beside the others."""
+        found: list[Outcome] = []
+        threads = [
+            threading.Thread(target=lambda p=person: found.append(self.call(p, "plain")))
+            for person in (self._people * number)[:number]
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS + 10)
+        self.outcomes += found
+        return found
+
+    def statuses(self) -> Counter[int]:
+        return Counter(outcome.status for outcome in self.outcomes)
+
+    def _keep_calling(self, person: Person) -> None:
+        while not self._stopping.is_set():
+            outcome = self.call(person, self._random.choice(KINDS))
+            self.outcomes.append(outcome)
+            self._stopping.wait(0.05 if outcome.status == 200 else 0.5)
+
+    def call(self, person: Person, kind: Kind) -> Outcome:
+        marker, began = uuid4().hex, time.monotonic()
+        status, end, code = 0, "unreached", ""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)
+        try:
+            body = {"prompt": f"{marker} " + "é" * self._random.randrange(50), "max_tokens": 200}
+            headers = {"Authorization": f"Bearer {person.key}", "X-Request-ID": marker}
+            connection.request("POST", "/api/v2/chat", json.dumps({**body, "stream": kind != "plain"}), headers)
+            answer = connection.getresponse()
+            status = answer.status
+            if status != 200:
+                code = json.loads(answer.read())["error"]["code"]
+                end = "whole"
+            elif kind == "plain":
+                json.loads(answer.read())
+                end = "whole"
+            else:
+                end = "cut"
+                end = read_stream(answer, words=5 if kind == "hang-up" else None)
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        finally:
+            connection.close()
+        return Outcome(marker, kind, status, time.monotonic() - began, end, code)
+
+
+def read_stream(answer: http.client.HTTPResponse, *, words: int | None) -> str:
+    """To its end, or so many words of it."""
+    events = 0
+    while line := answer.readline():
+        if line.startswith(b"data: [DONE]"):
+            return "whole"
+        if line.startswith(b"data: ") and b'"error"' in line:
+            return "error"
+        events += line.startswith(b"data: ")
+        if words is not None and events >= words:
+            return "hung up"
+    return "cut"
