@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from accounts.errors import AccountsAway
@@ -46,8 +46,22 @@ def entitlements_for(user_id: int) -> Entitlement:
 
 def tiers_of(user_ids: Collection[int]) -> dict[int, str]:
     """The names of the tiers in force now, for a list of users; asked of PostgreSQL."""
-    in_force = UserTier.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), user_id__in=user_ids)
-    return dict.fromkeys(user_ids, FREE) | dict(in_force.values_list("user_id", "tier_id"))
+    held = _in_force().filter(user_id__in=user_ids)
+    return dict.fromkeys(user_ids, FREE) | dict(held.values_list("user_id", "tier_id"))
+
+
+def holders() -> dict[str, int]:
+    """How many have each tier now; those without a row are on `free` and not among them."""
+    return dict(_in_force().order_by().values_list("tier_id").annotate(number=Count("id")))
+
+
+def tier_names() -> list[str]:
+    """By rank."""
+    return list(Tier.objects.values_list("name", flat=True))
+
+
+def _in_force() -> QuerySet[UserTier]:
+    return UserTier.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
 
 
 def _load(user_id: int) -> _Standing:

@@ -1,6 +1,6 @@
 """Revenue and what needs a look, for the dashboard and the alerts. Days are the product's (Africa/Algiers)."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -53,14 +53,18 @@ def revenue_by_tier(start: datetime, end: datetime) -> dict[str, Revenue]:
     return revenue_by_key(start, end, "tier_id")
 
 
-def revenue_by_user(start: datetime, end: datetime) -> dict[int, Revenue]:
-    return revenue_by_key(start, end, "user_id")
+def revenue_by_user(start: datetime, end: datetime, *, among: Collection[int] | None = None) -> dict[int, Revenue]:
+    return revenue_by_key(start, end, "user_id", among=among)
 
 
-def revenue_by_key(start: datetime, end: datetime, key: str | None) -> dict[Any, Revenue]:
-    """Grouped by a column, by `day`, or by nothing (under the key None)."""
+def revenue_by_key(
+    start: datetime, end: datetime, key: str | None, *, among: Collection[int] | None = None
+) -> dict[Any, Revenue]:
+    """Grouped by a column, by `day`, or by nothing (under the key None); of everyone, or of some users."""
     found: dict[Any, Revenue] = {}
     applied = PaymentTransaction.objects.applied()
+    if among is not None:
+        applied = applied.filter(user_id__in=among)
     paid = applied.annotate(came_at=CAME_AT).filter(came_at__gte=start, came_at__lt=end)
     for group, row in _sums(paid, "came_at", key):
         found[group] = Revenue(row["dzd"], row["usd"], payments=row["number"])

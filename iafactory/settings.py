@@ -276,7 +276,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
-UNFOLD = {"SITE_TITLE": "IA Factory", "SITE_HEADER": "IA Factory", "SITE_SYMBOL": "hub"}
+UNFOLD = {
+    "SITE_TITLE": "IA Factory",
+    "SITE_HEADER": "IA Factory",
+    "SITE_SYMBOL": "hub",
+    "SHOW_LANGUAGES": True,
+    "STYLES": ["iafactory.dashboard.navigation.style"],
+    "SIDEBAR": {"show_search": True, "navigation": "iafactory.dashboard.navigation.navigation"},
+}
 
 LANGUAGE_CODE = "fr"
 LANGUAGES = [("fr", _("French")), ("ar", _("Arabic")), ("en", _("English"))]

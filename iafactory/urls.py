@@ -17,7 +17,9 @@ urlpatterns = [
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("", include("iafactory.pages.urls")),
     path("admin/login/", views.limited_admin_login),
+    path("admin/", include("iafactory.dashboard.urls")),
     path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
 ]
 handler400 = "iafactory.errors.bad_request"
 handler404 = "iafactory.errors.not_found"

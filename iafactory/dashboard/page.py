@@ -1,0 +1,168 @@
+"""The dashboard inside Django Admin. It is drawn whole; a small script asks for its inner part again now and then."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts.models import SoftBan, User
+from iafactory.alerts import rules
+from iafactory.alerts.rules import Alert
+from usage.clock import today as this_day
+from usage.clock import zone
+from usage.errors import NotNow
+from usage.reports import history, today
+from usage.reports.today import ProviderFigures, Totals, UserFigures
+
+from . import drawing, links
+from .api import DashboardApi
+from .banning import BanForm, ban_with, lift_with
+from .charts import Chart
+from .economics_by import TierRow, UserRow, tier_rows, user_rows
+from .figures import Budget, Economics, budget_now, economics
+from .periods import Period, period_of, periods
+from .providers import ProviderRow, provider_rows
+
+BANS_SHOWN = 20
+
+
+class DashboardView(DashboardApi):
+    """One address, two answers: JSON for a bearer, the page for a browser."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method in ("GET", "HEAD") and is_for_a_browser(request):
+            return admin.site.admin_view(show)(request)
+        return super().dispatch(request, *args, **kwargs)
+
+
+def is_for_a_browser(request: HttpRequest) -> bool:
+    """A bearer is a program. Who has no session yet is a browser if it says that it reads pages."""
+    if "Authorization" in request.headers:
+        return False
+    user = request.user
+    return (isinstance(user, User) and user.is_staff) or "text/html" in request.headers.get("Accept", "")
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    view = look(request.GET.get("period", ""))
+    # Who asked for the inner part has the frame already.
+    if "fragment" in request.GET:
+        return TemplateResponse(request, "iafactory/dashboard/figures.html", {"view": view})
+    context = {**admin.site.each_context(request), "title": _("Dashboard"), "view": view}
+    return TemplateResponse(request, "iafactory/dashboard/page.html", context)
+
+
+@require_POST
+def ban(request: HttpRequest) -> HttpResponse:
+    form = BanForm(request.POST)
+    if form.is_valid():
+        ban_with(request, user_named(request), form.cleaned_data)
+    else:
+        messages.error(request, _("Say why, in at most 200 characters."))
+    return back(request)
+
+
+@require_POST
+def lift(request: HttpRequest) -> HttpResponse:
+    lift_with(request, user_named(request))
+    return back(request)
+
+
+def user_named(request: HttpRequest) -> User:
+    named = request.POST.get("user_id", "")
+    return get_object_or_404(User, pk=int(named) if named.isdecimal() else 0)
+
+
+def back(request: HttpRequest) -> HttpResponseRedirect:
+    return HttpResponseRedirect(links.dashboard(request.POST.get("period", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Abuser:
+    """Over the limit today; `ban` where somebody has done something about it already."""
+
+    user: UserFigures
+    ban: SoftBan | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the page shows at one instant. `budget` is None while Redis cannot say."""
+
+    now: datetime
+    today: Period
+    period: Period
+    periods: tuple[Period, ...]
+    budget: Budget | None
+    alerts: list[Alert]
+    totals: Totals
+    economics: Economics
+    spend: Chart
+    calls: Chart
+    month: Chart
+    providers: list[ProviderRow]
+    tiers: list[TierRow]
+    users: list[UserRow]
+    abusers: list[Abuser]
+    bans: list[SoftBan]
+    ban_form: BanForm
+
+    @property
+    def errors(self) -> int:
+        return sum(row.figures.errors for row in self.providers if row.figures)
+
+
+def look(period_key: str) -> View:
+    budget = live_budget()
+    # The day is that of the money's clock, which a test or an exercise may have moved.
+    now, day = (budget.now, budget.day) if budget else (datetime.now(zone()), this_day())
+    period = period_of(period_key, day)
+    is_today = period.one_day and period.first == day
+    totals = today.totals(day) if is_today else history.totals(period.first, period.last)
+    spend, calls = drawing.last_24_hours(now)
+    bans = bans_in_force()
+    return View(
+        now=now,
+        today=periods(day)["today"],
+        period=period,
+        periods=tuple(periods(day).values()),
+        budget=budget,
+        alerts=rules.standing(),
+        totals=totals,
+        economics=economics(period.first, period.last, costs=totals.cost_usd),
+        spend=spend,
+        calls=calls,
+        month=drawing.last_30_days(day),
+        providers=provider_rows(provider_figures(period, day)),
+        tiers=tier_rows(period),
+        users=user_rows(period, today_is=day),
+        abusers=[Abuser(user, bans.get(user.user_id)) for user in today.abusive_users(day)],
+        bans=list(bans.values())[:BANS_SHOWN],
+        ban_form=BanForm(),
+    )
+
+
+def live_budget() -> Budget | None:
+    try:
+        return budget_now()
+    except NotNow:
+        # The page is for such hours, too; that Redis is away is an alert on it.
+        return None
+
+
+def provider_figures(period: Period, day: date) -> list[ProviderFigures]:
+    if period.one_day and period.first == day:
+        return today.providers(day)
+    return history.providers(period.first, period.last)
+
+
+def bans_in_force() -> dict[int, SoftBan]:
+    found = SoftBan.objects.in_force(timezone.now()).select_related("user", "banned_by").order_by("-created_at")
+    return {ban.user_id: ban for ban in found}
