@@ -62,7 +62,7 @@ class Rollup:
             HAVING {" OR ".join(f"sum({column}) <> 0" for column in self.sums)}
         """
 
-    def bounds(self, day: date) -> tuple[object, object]:
+    def bounds(self, day: date) -> tuple[date, date]:
         return (day, day + timedelta(days=1)) if self.time == "day" else day_bounds(day)
 
 
@@ -115,7 +115,7 @@ def fold() -> int:
     fewer = 0
     for rollup in ROLLUPS:
         with transaction.atomic(), connection.cursor() as cursor:
-            if not _folder_is_me(cursor):
+            if not _folder_is_me():
                 return fewer
             cursor.execute(_fold(rollup))
             gone, left = cursor.fetchone()
@@ -138,10 +138,11 @@ def _fold(rollup: Rollup) -> str:
     """
 
 
-def _folder_is_me(cursor: object) -> bool:
+def _folder_is_me() -> bool:
     """Two at once would wait for each other's rows; the next minute will do."""
-    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLDER_LOCK])  # type: ignore[attr-defined]
-    return bool(cursor.fetchone()[0])  # type: ignore[attr-defined]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLDER_LOCK])
+        return bool(cursor.fetchone()[0])
 
 
 def days_there_are() -> Iterator[date]:

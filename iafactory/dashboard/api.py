@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from accounts.models import SoftBan, User
 from accounts.serializers import checked
+from accounts.views import caller_of
 from iafactory.alerts import rules
 from usage import bans
 from usage.clock import today as this_day
@@ -192,16 +193,20 @@ class SoftBanView(StaffView):
         ban = bans.soft_ban(
             user=user_of(user_id),
             reason=wanted["reason"],
-            by=user_of(request.user.pk),
+            by=member_of_staff(request),
             length=timedelta(hours=wanted["hours"]),
         )
         return Response(BanSerializer(ban).data)
 
     @extend_schema(responses={204: None}, tags=["admin"])
     def delete(self, request: Request, user_id: int) -> Response:
-        if not bans.lift_ban(user=user_of(user_id), by=user_of(request.user.pk)):
+        if not bans.lift_ban(user=user_of(user_id), by=member_of_staff(request)):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def member_of_staff(request: Request) -> User:
+    return request.user if isinstance(request.user, User) else user_of(caller_of(request).user_id)
 
 
 def user_of(user_id: int) -> User:

@@ -45,7 +45,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [found for found in groups if found["items"]]
 
 
-def group(request: HttpRequest, title: str | Promise, lists: dict[admin.ModelAdmin[Any], str]) -> dict[str, Any]:
+def group(request: HttpRequest, title: str | Promise, lists: "dict[admin.ModelAdmin[Any], str]") -> dict[str, Any]:
     return {
         "title": title,
         "items": [
@@ -56,7 +56,7 @@ def group(request: HttpRequest, title: str | Promise, lists: dict[admin.ModelAdm
     }
 
 
-def link_of(found: admin.ModelAdmin[Any]) -> str:
+def link_of(found: "admin.ModelAdmin[Any]") -> str:
     meta = found.model._meta
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
 

@@ -7,12 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from accounts.people import emails_of
 from billing.entitlements import tiers_of
 from usage.ledger import day_bounds
 
+from .query import rows
 from .today import ProviderFigures, Totals
 
 # A bucket of latencies is this much wider than the one before (see the migration that fills them).
@@ -50,7 +49,7 @@ class UserCost:
 
 def totals(first: date, last: date) -> Totals:
     return Totals(
-        *_rows(
+        *rows(
             """
             SELECT count(*), coalesce(sum(calls), 0)::bigint, coalesce(sum(tokens), 0)::bigint,
                    coalesce(sum(cost_usd), 0)
@@ -69,7 +68,7 @@ def by_hour(start: datetime, end: datetime) -> dict[tuple[datetime, str], Spend]
     """Under the hour's first instant and the provider's name."""
     return {
         (hour, provider): Spend(*sums)
-        for hour, provider, *sums in _rows(
+        for hour, provider, *sums in rows(
             f"SELECT hour, provider, {SUMS} FROM usage_rollup_hours WHERE hour >= %s AND hour < %s GROUP BY 1, 2",
             start,
             end,
@@ -95,7 +94,7 @@ def by_tier(first: date, last: date) -> dict[str, Spend]:
 
 def providers(first: date, last: date) -> list[ProviderFigures]:
     """The dearest first. The percentiles are right to within five in a hundred."""
-    found = _rows(
+    found = rows(
         f"""
         SELECT provider, {SUMS}, round(sum(latency_ms) / nullif(sum(calls), 0))::int FROM usage_rollup_hours
         WHERE hour >= %s AND hour < %s GROUP BY 1 HAVING sum(calls) > 0 ORDER BY sum(cost_usd) DESC, sum(calls) DESC, 1
@@ -114,7 +113,7 @@ def providers(first: date, last: date) -> list[ProviderFigures]:
 def latencies(first: date, last: date) -> dict[str, list[tuple[int, int]]]:
     """Per provider: how many calls took how long, in buckets of latency, the quickest first."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for provider, bucket, calls in _rows(
+    for provider, bucket, calls in rows(
         """
         SELECT provider, bucket, sum(calls)::bigint FROM usage_rollup_latencies
         WHERE day >= %s AND day <= %s GROUP BY 1, 2 HAVING sum(calls) > 0 ORDER BY 1, 2
@@ -140,7 +139,7 @@ def quantile(buckets: Iterable[tuple[int, int]], share: float) -> int:
 def tiers(first: date, last: date) -> list[TierFigures]:
     return [
         TierFigures(*row)
-        for row in _rows(
+        for row in rows(
             """
             SELECT tier, count(*), sum(calls)::bigint, sum(cost_usd) FROM (
                 SELECT tier, user_id, sum(calls) AS calls, sum(cost_usd) AS cost_usd FROM usage_rollup_user_days
@@ -155,7 +154,7 @@ def tiers(first: date, last: date) -> list[TierFigures]:
 
 def top_users(first: date, last: date, *, limit: int = 10) -> list[UserCost]:
     """Those who cost most, the dearest first."""
-    found = _rows(
+    found = rows(
         """
         SELECT user_id, sum(calls)::bigint, sum(cost_usd) FROM usage_rollup_user_days
         WHERE day >= %s AND day <= %s GROUP BY user_id HAVING sum(calls) > 0
@@ -174,7 +173,7 @@ SUMS = "sum(calls)::bigint, sum(errors)::bigint, sum(tokens_input + tokens_outpu
 
 
 def _by(key: str, first: date, last: date) -> list[Any]:
-    return _rows(
+    return rows(
         f"""
         SELECT {key}, {SUMS} FROM usage_rollup_hours WHERE hour >= %s AND hour < %s
         GROUP BY 1 HAVING sum(calls) > 0 ORDER BY sum(cost_usd) DESC, 1
@@ -185,9 +184,3 @@ def _by(key: str, first: date, last: date) -> list[Any]:
 
 def _hours(first: date, last: date) -> tuple[datetime, datetime]:
     return day_bounds(first)[0], day_bounds(last)[1]
-
-
-def _rows(sql: str, *values: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall()

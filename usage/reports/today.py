@@ -4,13 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
-
-from django.db import connection
 
 from accounts.people import emails_of
 from billing.entitlements import tiers_of
 from usage.ledger import day_bounds
+
+from .query import rows
 
 # A user with more messages in a day than this is shown to staff as abusive.
 ABUSIVE_MESSAGES = 300
@@ -62,24 +61,24 @@ class UserFigures:
 
 
 def totals(day: date) -> Totals:
-    return Totals(*_rows(TOTALS, *day_bounds(day))[0])
+    return Totals(*rows(TOTALS, *day_bounds(day))[0])
 
 
 def providers(day: date) -> list[ProviderFigures]:
     """The dearest first."""
-    return [ProviderFigures(*row) for row in _rows(PROVIDERS, *day_bounds(day))]
+    return [ProviderFigures(*row) for row in rows(PROVIDERS, *day_bounds(day))]
 
 
 def abusive_users(day: date) -> list[UserFigures]:
     """Everyone with more than `ABUSIVE_MESSAGES` messages, the most first."""
-    busy = _rows(BUSY, *day_bounds(day), ABUSIVE_MESSAGES)
+    busy = rows(BUSY, *day_bounds(day), ABUSIVE_MESSAGES)
     found = user_figures(day, [user_id for (user_id,) in busy])
     return sorted((u for u in found if u.messages > ABUSIVE_MESSAGES), key=lambda u: (-u.messages, u.user_id))
 
 
 def top_users(day: date, *, limit: int = 10) -> list[UserFigures]:
     """Those who cost most, the dearest first."""
-    found = user_figures(day, [user_id for (user_id,) in _rows(DEAREST, *day_bounds(day), limit)])
+    found = user_figures(day, [user_id for (user_id,) in rows(DEAREST, *day_bounds(day), limit)])
     return sorted(found, key=lambda u: (-u.cost_usd, u.user_id))
 
 
@@ -90,7 +89,7 @@ def user_figures(day: date, user_ids: Collection[int]) -> list[UserFigures]:
     emails, tiers = emails_of(user_ids), tiers_of(user_ids)
     return [
         UserFigures(user_id, emails.get(user_id, ""), tiers[user_id], calls, messages, cost)
-        for user_id, calls, messages, cost in _rows(USERS, list(user_ids), *day_bounds(day))
+        for user_id, calls, messages, cost in rows(USERS, list(user_ids), *day_bounds(day))
     ]
 
 
@@ -125,9 +124,3 @@ USERS = """
     FROM llm_usage_logs WHERE user_id = ANY(%s) AND created_at >= %s AND created_at < %s
     GROUP BY user_id
 """
-
-
-def _rows(sql: str, *values: Any) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall()

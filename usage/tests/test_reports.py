@@ -51,7 +51,7 @@ def test_providers() -> None:
     assert (openrouter.provider, openrouter.calls, openrouter.errors, openrouter.tokens) == ("openrouter", 4, 1, 45)
     assert (openrouter.cost_usd, openrouter.error_rate) == (Decimal("1.5"), Decimal("25.0"))
     assert (openrouter.latency_avg_ms, openrouter.latency_p50_ms, openrouter.latency_p95_ms) == (300, 100, 100)
-    assert (groq.provider, groq.calls, groq.error_rate) == ("groq", 2, 0)
+    assert (groq.provider, groq.calls, groq.error_rate) == ("groq", 2, Decimal(0))
 
 
 def test_percentiles() -> None:
