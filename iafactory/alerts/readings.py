@@ -11,9 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import reports as payments
 from iafactory import probes
-from llmrouter.providers import registry
+from iafactory.keys.checking import Outcome
+from iafactory.keys.results import bad_keys
 from usage import budget as the_budget
-from usage import health, watch
+from usage import watch
 from usage.clock import today
 from usage.models import DeadLetter
 from usage.reports import today as the_day
@@ -22,6 +23,11 @@ from usage.reports import today as the_day
 FEWEST_CALLS = 20
 # A checkout lives for half an hour.
 PENDING_HOURS = 1
+
+KEY_WORDS = {
+    Outcome.OUT_OF_CREDIT: _("Key no. %(ordinal)s of %(variable)s has no credit left at %(provider)s."),
+    Outcome.MISPLACED: _("Key no. %(ordinal)s of %(variable)s is another provider's: it is not sent to %(provider)s."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +84,16 @@ def dead_letters() -> Iterator[Reading]:
 
 
 def keys() -> Iterator[Reading]:
-    """Of the configured keys, those that real calls found refused or empty: 1, or 2 where no other key is left."""
-    reasons = {breaker.subject: breaker.reason for breaker in health.breakers_now()}
-    for connection in registry.connections():
-        bad = {
-            key.subject: reasons.get(key.subject) or reasons.get(key.credit)
-            for key in connection.keys
-            if key.subject in reasons or key.credit in reasons
+    """1 for a key that its provider refuses, 2 where no other key is left."""
+    for bad in bad_keys():
+        target = bad.target
+        values = {
+            "provider": target.provider,
+            "ordinal": target.ordinal,
+            "variable": target.variable,
+            "console": target.console,
         }
-        for ordinal, key in enumerate(connection.keys, 1):
-            if key.subject in bad:
-                yield key_reading(
-                    connection.provider, ordinal, key.subject, bad[key.subject] or "", len(bad) == len(connection.keys)
-                )
-
-
-def key_reading(provider: registry.Provider, ordinal: int, subject: str, reason: str, last: bool) -> Reading:
-    words = _("Key no. %(ordinal)s of %(variable)s has no credit left at %(provider)s.")
-    return Reading(
-        Decimal(2 if last else 1),
-        {"provider": provider.name, "ordinal": ordinal, "variable": provider.variable, "console": provider.console},
-        subject,
-        words if reason == "out_of_credit" else None,
-    )
+        yield Reading(Decimal(2 if bad.last else 1), values, target.subject, KEY_WORDS.get(bad.outcome))
 
 
 def provider_errors() -> Iterator[Reading]:

@@ -1,6 +1,7 @@
 """The providers as data: `registry.toml`, and this installation's keys and addresses for each."""
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ SOURCE = Path(__file__).with_name("registry.toml")
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """A call that costs nothing and tells whether a key is accepted; `url` is for one that lies elsewhere."""
+    """A call that costs nothing and tells whether a key is accepted; `url` is for one that lies elsewhere.
+
+    `credit` is the path in its answer to what is left: false, or nothing above zero, is out of credit.
+    """
 
     path: str = ""
     url: str = ""
@@ -25,6 +29,7 @@ class KeyCheck:
     auth: Literal["bearer", "x-api-key"] = "bearer"
     accepted: tuple[int, ...] = (200,)
     refused: tuple[int, ...] = (401, 403)
+    credit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Provider:
     check: KeyCheck
     usage: Literal["asked", "always", "never-ask"]
     key_shape: str = ""
+    # What its keys begin with and no other provider's do, where there is such a thing.
+    mark: str = ""
     prices: str = ""
     dialect: Literal["openai", "anthropic", "demo"] = "openai"
     keyless: bool = False
@@ -66,6 +73,10 @@ class Provider:
     @property
     def variable(self) -> str:
         return f"{self.name.upper()}_API_KEY"
+
+    def knows_shape(self, key: str) -> bool:
+        """Whether a key looks like one of its own. Providers change shapes: that it does not is no proof."""
+        return re.fullmatch(self.key_shape, key) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,13 @@ class Connection:
     base_url: str
     keys: tuple[Key, ...]
     free: bool
+
+    @property
+    def check_url(self) -> str:
+        """Where its keys are checked: nowhere else than at its address, where that is not the provider's own."""
+        check = self.provider.check
+        elsewhere = self.base_url == self.provider.base_url.rstrip("/") and check.url
+        return elsewhere or self.base_url + check.path
 
 
 def load(source: Path = SOURCE) -> dict[str, Provider]:
@@ -124,7 +142,7 @@ def _connect() -> dict[str, Connection]:
         address = settings.ENVIRONMENT.get(f"{provider.name.upper()}_BASE_URL", "")
         configured = address or provider.name == "demo" if provider.keyless else bool(texts)
         if configured:
-            keys = tuple(Key(f"{provider.name}#{_mark(text)}", text) for text in texts) or (Key(provider.name, ""),)
+            keys = tuple(Key(f"{provider.name}#{mark_of(text)}", text) for text in texts) or (Key(provider.name, ""),)
             free = provider.free or (provider.name == "groq" and settings.GROQ_BILLING == "free")
             found[provider.name] = Connection(provider, (address or provider.base_url).rstrip("/"), keys, free)
     # The demo answers in development, and only while nobody real can.
@@ -140,6 +158,6 @@ def forget_connections() -> None:
     _connections.forget()
 
 
-def _mark(key: str) -> str:
+def mark_of(key: str) -> str:
     """Eight hex digits that tell keys apart and cannot be turned back."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]

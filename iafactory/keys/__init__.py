@@ -1,0 +1,1 @@
+"""The operator's keys: whether they work (`checking`), and whether one got out (`scanning`)."""
