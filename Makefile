@@ -13,6 +13,7 @@ test: lint types imports unit
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python manage.py scan_secrets .
 
 types: .venv/installed-dev
 	$(BIN)/mypy .
