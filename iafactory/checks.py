@@ -59,6 +59,34 @@ def mail_password_is_not_sent_in_the_clear(**kwargs: Any) -> list[CheckMessage]:
     return [checks.Warning("EMAIL_URL sends its password unencrypted.", hint=hint, id="iafactory.W002")]
 
 
+@register()
+def alerts_are_signed(**kwargs: Any) -> list[CheckMessage]:
+    secret = settings.ALERT_WEBHOOK_SECRET
+    signed = len(secret) >= 24 and not secret.startswith("missing-")
+    if settings.DEVELOPMENT or not settings.ALERT_WEBHOOK_URL or signed:
+        return []
+    hint = "Set it to whsec_ and 32 random bytes in base64: its receiver has to know it."
+    return [Error("ALERT_WEBHOOK_SECRET is not set, or too short.", hint=hint, id="iafactory.E030")]
+
+
+@register()
+def channels_are_whole(**kwargs: Any) -> list[CheckMessage]:
+    """Half a channel sends nothing, and nobody notices."""
+    hint = "No alert goes there."
+    channels = (
+        ("TELEGRAM_BOT_TOKEN", "TELEGRAM_CHAT_ID"),
+        ("WHATSAPP_TOKEN", "WHATSAPP_PHONE_NUMBER_ID", "WHATSAPP_TO"),
+    )
+    return [
+        checks.Warning(
+            f"{name} is not set, though others of its channel are.", hint="No alert goes there.", id="iafactory.W003"
+        )
+        for names in channels
+        for name in names
+        if not getattr(settings, name) and any(getattr(settings, other) for other in names)
+    ]
+
+
 @register(Tags.database)
 def redis_evicts_nothing(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Asked of the server, so only where the database is asked too (`check --database default`, as `make run` does)."""

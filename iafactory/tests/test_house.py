@@ -88,6 +88,17 @@ def test_a_mail_password_in_the_clear_is_warned_of(settings: Any) -> None:
     assert checks.mail_password_is_not_sent_in_the_clear() == []
 
 
+def test_half_a_channel_and_an_unsigned_webhook_are_told(settings: Any) -> None:
+    settings.TELEGRAM_BOT_TOKEN, settings.TELEGRAM_CHAT_ID = "123:abc", ""
+    (warning,) = checks.channels_are_whole()
+    assert (warning.id, "TELEGRAM_CHAT_ID" in warning.msg, "123:abc" in str(warning)) == ("iafactory.W003", True, False)
+    settings.DEVELOPMENT, settings.ALERT_WEBHOOK_URL = False, "https://hooks.example.dz/x"
+    settings.ALERT_WEBHOOK_SECRET = "missing-ALERT_WEBHOOK_SECRET"
+    assert [message.id for message in checks.alerts_are_signed()] == ["iafactory.E030"]
+    settings.ALERT_WEBHOOK_SECRET = "w" * 32
+    assert checks.alerts_are_signed() == []
+
+
 def test_a_generated_secret_is_made_once_and_private(tmp_path: Path) -> None:
     first = generated_secret("API_SECRET_KEY", tmp_path)
     assert generated_secret("API_SECRET_KEY", tmp_path) == first

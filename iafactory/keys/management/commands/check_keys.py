@@ -29,12 +29,12 @@ class Command(BaseCommand):
         if options["dry_run"]:
             found = [Checked(target, Verdict(Outcome.UNTRIED)) for target in wanted]
         else:
-            found = self.check(wanted)
+            found = self.ask_all(wanted)
             self.keep(found, all_keys=not only)
         order = [target.subject for target in wanted]
         self.say(sorted(found, key=lambda checked: order.index(checked.target.subject)), only)
 
-    def check(self, wanted: Sequence[checking.Target]) -> list[Checked]:
+    def ask_all(self, wanted: Sequence[checking.Target]) -> list[Checked]:
         """With a line for each as it comes; they take some seconds."""
         found = []
         for number, checked in enumerate(checking.check(wanted), 1):
