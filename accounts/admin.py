@@ -3,13 +3,18 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from .models import ApiKey, SoftBan, User
+from . import audit, second_factor
+from .authentication import forget_callers
+from .models import ApiKey, SoftBan, StaffAction, User
 
 admin.site.unregister(Group)
 # Their pages would show refresh tokens.
@@ -60,6 +65,32 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
     filter_horizontal = ("user_permissions",)
+    actions = ("revoke_api_keys", "reset_second_factors")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What somebody did and paid outlives the account: it is made inactive instead."""
+        return False
+
+    def has_staff_permission(self, request: HttpRequest) -> bool:
+        """Only who may do everything opens the door to another member of staff."""
+        return bool(request.user.is_superuser)
+
+    @admin.action(description=_("Revoke all API keys of these accounts"), permissions=["change"])
+    def revoke_api_keys(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        assert isinstance(request.user, User)
+        for user in queryset:
+            with transaction.atomic():
+                revoked = ApiKey.objects.in_force().filter(user=user).update(revoked_at=timezone.now())
+                audit.record("keys.revoked", by=request.user, subject=user, details={"keys": revoked}, request=request)
+        forget_callers()
+        self.message_user(request, _("Their API keys are revoked."))
+
+    @admin.action(description=_("Reset the second factor of these accounts"), permissions=["staff"])
+    def reset_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        assert isinstance(request.user, User)
+        for user in queryset:
+            second_factor.reset(user=user, by=request.user, request=request)
+        self.message_user(request, _("Their second factors are set up anew at the next login."))
 
 
 @admin.register(SoftBan)
@@ -67,3 +98,13 @@ class SoftBanAdmin(ReadOnlyAdmin):
     list_display = ("user", "reason", "until", "lifted_at", "banned_by")
     list_select_related = ("user", "banned_by")
     list_filter: ClassVar = ["lifted_at"]
+
+
+@admin.register(StaffAction)
+class StaffActionAdmin(ReadOnlyAdmin):
+    list_display = ("at", "actor_name", "action", "subject", "details", "address")
+    list_filter = ("action", "at")
+    search_fields = ("actor_name", "subject", "request_id")
+    search_help_text = _("Who did it, to what (user 7), or a request's id.")
+    list_per_page = 50
+    show_full_result_count = False

@@ -16,10 +16,12 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
+from . import second_factor
 from .errors import AccountsAway, BadCredentials, ExpiredToken, Unauthenticated
 from .fresh import Fresh, StoreAway
 from .keys import PREFIX, digest_of
 from .models import ApiKey, SoftBan, User
+from .tokens import SECOND_FACTOR, is_of_this_password
 
 # The last use of a key is told to the minute: one write a minute, not one a call.
 LAST_USE_EVERY = timedelta(minutes=1)
@@ -35,6 +37,8 @@ class Caller:
     valid_until: float = math.inf
     api_key_id: int | None = None
     banned_until: float = 0.0
+    # May use staff routes with these credentials: never with an API key, nor without the second factor that is needed.
+    acts_as_staff: bool = False
 
     @property
     def banned(self) -> bool:
@@ -101,10 +105,11 @@ def _load_api_key(token: str) -> Caller:
 
 def _load_jwt(token: str) -> Caller:
     claims = _verified(token)
-    user = User.objects.filter(pk=claims["user_id"], is_active=True).only("email", "is_staff").first()
-    if user is None:
+    user = User.objects.filter(pk=claims["user_id"], is_active=True).only("email", "is_staff", "password").first()
+    if user is None or not is_of_this_password(user, claims):
         raise BadCredentials
-    return _caller(user, valid_until=float(claims["exp"]))
+    acts = user.is_staff and (claims.get(SECOND_FACTOR) is True or not second_factor.is_needed(user))
+    return _caller(user, valid_until=float(claims["exp"]), acts_as_staff=acts)
 
 
 def _caller(user: User, **facts: Any) -> Caller:

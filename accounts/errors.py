@@ -3,7 +3,10 @@
 AccountsError
 ├── Unauthenticated        no credentials, or none that hold
 │   ├── BadCredentials     wrong password, unknown or revoked key, garbage
-│   └── ExpiredToken       it was good; log in or refresh
+│   ├── ExpiredToken       it was good; log in or refresh
+│   ├── SecondFactorRequired    the password was right; a code is asked for
+│   └── BadSecondFactor    a wrong code, or one that was used
+├── SecondFactorNotSetUp   a member of staff who has to, and has not yet
 ├── AddressTaken
 ├── TooManyKeys
 ├── TooManyAttempts        a limit on guessing or farming accounts
@@ -24,6 +27,18 @@ class BadCredentials(Unauthenticated):
 
 
 class ExpiredToken(Unauthenticated):
+    pass
+
+
+class SecondFactorRequired(Unauthenticated):
+    pass
+
+
+class BadSecondFactor(Unauthenticated):
+    pass
+
+
+class SecondFactorNotSetUp(AccountsError):
     pass
 
 

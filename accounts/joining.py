@@ -5,9 +5,10 @@ from django.contrib.auth import authenticate as check_password
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
+from . import sign_ups
 from .errors import AddressTaken, BadCredentials
-from .models import User
-from .throttle import client_address, count_attempt, limit_attempts
+from .models import User, normal_email
+from .throttle import client_address, limit_attempts
 
 
 def count_sign_up(request: HttpRequest) -> None:
@@ -17,21 +18,16 @@ def count_sign_up(request: HttpRequest) -> None:
 
 def sign_up(request: HttpRequest, *, email: str, password: str, language: str) -> User:
     """A new account; raises `AddressTaken`, and `TooManyAttempts` when its address has made its free accounts."""
-    count_free_account(request, increment=False)
+    user = User(email=normal_email(email), language=language)
+    # Before the transaction: the lock on the network address is not held for the length of a hash.
+    user.set_password(password)
     try:
         with transaction.atomic():
-            user = User.objects.create_user(email, password, language=language)
+            sign_ups.save(user, address=client_address(request))
     except IntegrityError as error:
         # The unique address decides between two sign-ups at once; there is no look before the leap.
         raise AddressTaken from error
-    count_free_account(request, increment=True)
     return user
-
-
-def count_free_account(request: HttpRequest, *, increment: bool) -> None:
-    if settings.FREE_ACCOUNTS_PER_ADDRESS:
-        rate, key = f"{settings.FREE_ACCOUNTS_PER_ADDRESS}/d", f"address:{client_address(request)}"
-        count_attempt(request, "free-accounts", rate, key=key, increment=increment)
 
 
 def right_password(request: HttpRequest, *, email: str, password: str) -> User:

@@ -133,5 +133,83 @@ class SoftBan(models.Model):
         return f"{self.user_id}: {self.reason}"
 
 
+class SecondFactor(models.Model):
+    """The app that shows a member of staff six digits. Its secret is in no table: see `second_factor`."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="second_factor", verbose_name=_("user"))
+    salt = models.CharField(max_length=43, editable=False)
+    # The half minute of the last code that was accepted: no code is accepted twice.
+    last_step = models.BigIntegerField(default=0, db_default=0, editable=False)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    confirmed_at = models.DateTimeField(_("set up"), null=True, editable=False)
+
+    class Meta:
+        db_table = "second_factors"
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
+class RecoveryCode(models.Model):
+    """For the day when the telephone is lost; good for one use, and kept as a keyed hash."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+
+    class Meta:
+        db_table = "recovery_codes"
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
+class SignUp(models.Model):
+    """What is known of how an account began, and how much it looks like one of many of the same person.
+
+    Addresses are kept as keyed hashes: enough to tell that two are the same, and forgotten after 90 days.
+    """
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="sign_up", verbose_name=_("user"))
+    address_digest = models.CharField(max_length=64, db_index=True, editable=False)
+    # Of the mailbox behind the address as written: a.li.ce+7@gmail.com is alice@gmail.com.
+    mailbox_digest = models.CharField(max_length=64, db_index=True, editable=False)
+    created_at = models.DateTimeField(_("signed up"), db_default=Now(), db_index=True, editable=False)
+    score = models.PositiveSmallIntegerField(_("score"), default=0, db_default=0, editable=False)
+    reasons = models.JSONField(
+        _("reasons"), default=list, db_default=models.Value([], models.JSONField()), editable=False
+    )
+
+    class Meta:
+        db_table = "sign_ups"
+        verbose_name = _("sign-up")
+        verbose_name_plural = _("sign-ups")
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
+class StaffAction(models.Model):
+    """What staff did, in the admin, the API or a shell. Written by `audit.record` alone, changed by nobody."""
+
+    at = models.DateTimeField(_("at"), db_default=Now(), db_index=True)
+    # The name stays when the account goes.
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("account"))
+    actor_name = models.CharField(_("by"), max_length=254)
+    action = models.CharField(_("action"), max_length=64, db_index=True)
+    subject = models.CharField(_("on"), max_length=200)
+    details = models.JSONField(_("details"), default=dict, db_default=models.Value({}, models.JSONField()))
+    address = models.CharField(_("network address"), max_length=45, db_default="")
+    request_id = models.CharField(_("request"), max_length=36, db_default="")
+
+    class Meta:
+        db_table = "staff_actions"
+        verbose_name = _("staff action")
+        verbose_name_plural = _("staff actions")
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name}: {self.action} {self.subject}"
+
+
 def normal_email(email: str) -> str:
     return email.strip().lower()

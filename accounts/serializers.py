@@ -14,6 +14,12 @@ class CredentialsSerializer(serializers.Serializer[None]):
     password = serializers.CharField(max_length=256, trim_whitespace=False, style={"input_type": "password"})
 
 
+class LoginSerializer(CredentialsSerializer):
+    otp = serializers.CharField(
+        max_length=16, required=False, default="", allow_blank=True, help_text="Staff: the code of the second factor."
+    )
+
+
 class RegistrationSerializer(CredentialsSerializer):
     def validate_password(self, value: str) -> str:
         try:

@@ -10,13 +10,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.tokens import AccessToken
 
+from . import second_factor
 from .authentication import Caller
 from .joining import count_sign_up, right_password, sign_up
 from .keyring import KEYS_LIMIT, issue_key, keys_of, revoke_key
 from .permissions import LoggedIn
 from .serializers import (
     ApiKeySerializer,
-    CredentialsSerializer,
+    LoginSerializer,
     NewApiKeySerializer,
     RefreshSerializer,
     RegisteredSerializer,
@@ -48,11 +49,12 @@ class LoginView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=CredentialsSerializer, responses=TokensSerializer, tags=["auth"])
+    @extend_schema(request=LoginSerializer, responses=TokensSerializer, tags=["auth"])
     def post(self, request: Request) -> Response:
-        given = checked(CredentialsSerializer, request)
-        user = right_password(request._request, **given)
-        return Response(tokens_body(issue_tokens(user)))
+        given = checked(LoginSerializer, request)
+        user = right_password(request._request, email=given["email"], password=given["password"])
+        passed = second_factor.pass_at_login(request._request, user, given["otp"])
+        return Response(tokens_body(issue_tokens(user, second_factor=passed)))
 
 
 class RefreshView(APIView):

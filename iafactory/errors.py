@@ -50,6 +50,11 @@ ERRORS: dict[type[BaseException], Error] = {
     accounts.Unauthenticated: Error(401, "not_authenticated", _("Send your token or API key: Authorization: Bearer …")),
     accounts.BadCredentials: Error(401, "invalid_credentials", _("These credentials are not valid.")),
     accounts.ExpiredToken: Error(401, "token_expired", _("This token has expired. Log in again, or refresh it.")),
+    accounts.SecondFactorRequired: Error(401, "otp_required", _("Send the code of your second factor as well: otp.")),
+    accounts.BadSecondFactor: Error(401, "invalid_otp", _("This code is not valid, or it has been used already.")),
+    accounts.SecondFactorNotSetUp: Error(
+        403, "otp_not_set_up", _("Staff need a second factor here. Log in at /admin/ and set it up first.")
+    ),
     accounts.AddressTaken: Error(400, "email_taken", _("There is an account with this e-mail address already.")),
     accounts.TooManyKeys: Error(400, "too_many_keys", _("You have %(limit)s keys already. Revoke one first.")),
     accounts.TooManyAttempts: Error(429, "rate_limited", _("Too many attempts. Try again in %(retry_after)s seconds.")),

@@ -15,12 +15,13 @@ from llmrouter.replies import tell_limits
 from usage.errors import NotNow
 from usage.standing import limits
 
-from . import logs
+from . import logs, staff_login
 from .errors import answer, error_events
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API = ("/api/v2/", "/v1/")
+BEARERS = ("/api/", "/v1/", "/payment/")
 # Taken out of the chain: the chat, to which sessions, CSRF and the rest would cost as much as the call itself; and the
 # health check, which is asked for by address and without TLS.
 DIRECT = frozenset({"/api/v2/chat", "/v1/chat/completions", "/health"})
@@ -60,6 +61,20 @@ def direct_calls(get_response: GetResponse) -> GetResponse:
             return response
         except Exception as error:  # noqa: BLE001 (every one has its answer in the table)
             return answer(request, error)
+
+    return middleware
+
+
+def second_factor_first(get_response: GetResponse) -> GetResponse:
+    """A session of staff opens no page before its second factor, whichever page it logged in on."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        # Only pages know sessions; the API knows bearers.
+        if request.path_info.startswith(BEARERS) or request.path_info in staff_login.WAYS_OUT:
+            return get_response(request)
+        if staff_login.is_held_up(request):
+            return staff_login.to_second_factor(request)
+        return get_response(request)
 
     return middleware
 

@@ -87,6 +87,7 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "check-provider-keys": {"task": "iafactory.keys.tasks.check_provider_keys", "schedule": crontab(hour=3, minute=40)},
     "flush-expired-tokens": {"task": "accounts.tasks.flush_expired_tokens", "schedule": timedelta(days=1)},
     "fold-rollups": {"task": "usage.tasks.fold_rollups", "schedule": timedelta(minutes=1)},
+    "score-sign-ups": {"task": "usage.tasks.score_sign_ups", "schedule": timedelta(minutes=10)},
 }
 
 # The money
@@ -120,6 +121,8 @@ WHATSAPP_BASE_URL = env.text("WHATSAPP_BASE_URL", "https://graph.facebook.com/v2
 SIGNUP_LIMIT = env.rate("SIGNUP_LIMIT", "10/h")
 LOGIN_LIMIT = env.rate("LOGIN_LIMIT", "10/m")
 FREE_ACCOUNTS_PER_ADDRESS = env.integer("FREE_ACCOUNTS_PER_ADDRESS", 10 if PRODUCTION else 0)
+# Where it is required, a staff session or JWT comes only after the second factor.
+STAFF_2FA = env.choice("STAFF_2FA", *(("required", "optional") if PRODUCTION else ("optional", "required")))
 TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
 # The largest body of a request; images come inside it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
@@ -186,8 +189,8 @@ CORS_EXPOSE_HEADERS = [
 
 INSTALLED_APPS = [
     "iafactory",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "iafactory.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -217,6 +220,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "iafactory.middleware.second_factor_first",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -255,6 +259,8 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=30),
     "ALGORITHM": "HS256",
     "SIGNING_KEY": API_SECRET_KEY,
+    # A token names the password (a hash of its hash) under which it was made, and ends with it.
+    "CHECK_REVOKE_TOKEN": True,
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],

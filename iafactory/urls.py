@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import views
+from . import staff_login, views
 
 urlpatterns = [
     path("health", views.health, name="health"),
@@ -18,6 +18,8 @@ urlpatterns = [
     path("", include("iafactory.pages.urls")),
     path("admin/login/", views.limited_admin_login),
     path("admin/", include("iafactory.dashboard.urls")),
+    path("admin/login/", staff_login.limited_admin_login),
+    path("admin/second-factor", staff_login.second_factor_page, name="second-factor"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
 ]

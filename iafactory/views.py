@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from django.conf import settings
-from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
@@ -15,16 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.errors import TooManyAttempts
 from accounts.serializers import MeSerializer
-from accounts.throttle import limit_attempts
 from accounts.views import caller_of
 from billing.entitlements import entitlements_for
 from llmrouter.replies import json_reply
 from usage import standing
 from usage.models import UsageLog
 
-from .errors import answer
 from .probes import postgres_answers, redis_answers
 
 
@@ -126,13 +120,3 @@ class UsageView(ListAPIView[UsageLog]):
 
     def get_queryset(self) -> QuerySet[UsageLog]:
         return UsageLog.objects.filter(user_id=caller_of(self.request).user_id)
-
-
-def limited_admin_login(request: HttpRequest) -> HttpResponseBase:
-    """Django Admin's login page, under the same limits as the API's: staff passwords are worth more guesses."""
-    if request.method == "POST":
-        try:
-            limit_attempts(request, "login", settings.LOGIN_LIMIT, account=request.POST.get("username", "").lower())
-        except TooManyAttempts as error:
-            return answer(request, error)
-    return admin.site.login(request)

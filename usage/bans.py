@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.audit import record
 from accounts.models import SoftBan, User
 
 from .redis import reaching_redis
@@ -20,6 +21,7 @@ def soft_ban(*, user: User, reason: str, by: User | None, length: timedelta = DE
         ban, _ = SoftBan.objects.update_or_create(
             user=user, lifted_at=None, defaults={"reason": reason, "banned_by": by, "until": until}
         )
+        record("ban.set", by=by, subject=user, details={"reason": reason, "until": until.isoformat()})
         # Inside the transaction: if Redis cannot be told, there is no ban, and staff see an error.
         _tell_redis(user.pk, reason, until)
     return ban
@@ -29,6 +31,8 @@ def lift_ban(*, user: User, by: User | None) -> bool:
     """End the ban; whether there was one in force."""
     with transaction.atomic():
         lifted = SoftBan.objects.filter(user=user, lifted_at=None).update(lifted_at=timezone.now(), lifted_by=by)
+        if lifted:
+            record("ban.lifted", by=by, subject=user)
         with reaching_redis() as redis:
             redis.delete(f"banned:{user.pk}")
     return bool(lifted)

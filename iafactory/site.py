@@ -1,0 +1,56 @@
+"""The admin site: Unfold's, on which nothing is changed without a trace, and whose pages need no inline style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin.options import ModelAdmin
+from django.db.models import Model, QuerySet
+from django.db.models.base import ModelBase
+from django.http import HttpRequest
+from unfold.sites import UnfoldAdminSite
+
+from accounts import audit
+from accounts.models import User
+
+
+class Audited:
+    """Laid over every `ModelAdmin` of the site: what it writes to Django's own log, which goes with the account of
+    whoever did it, is written to the trail as well."""
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        trail(request, "added", [obj], message)
+        return super().log_addition(request, obj, message)  # type: ignore[misc]
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        trail(request, "changed", [obj], message)
+        return super().log_change(request, obj, message)  # type: ignore[misc]
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        trail(request, "deleted", queryset, [])
+        return super().log_deletions(request, queryset)  # type: ignore[misc]
+
+
+def trail(request: HttpRequest, what: str, objects: Iterable[Model], message: Any) -> None:
+    assert isinstance(request.user, User)
+    for obj in objects:
+        # Names of fields, never their values: one of them may be a password.
+        audit.record(
+            f"admin.{what}",
+            by=request.user,
+            subject=obj,
+            details={"name": str(obj)[:200], "changes": message},
+            request=request,
+        )
+
+
+class Site(UnfoldAdminSite):  # type: ignore[misc]
+    def register(
+        self,
+        model_or_iterable: ModelBase | Iterable[ModelBase],
+        admin_class: type[ModelAdmin[Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        audited = type((admin_class or ModelAdmin).__name__, (Audited, admin_class or ModelAdmin), {})
+        super().register(model_or_iterable, audited, **options)
