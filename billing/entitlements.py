@@ -64,6 +64,10 @@ def _in_force() -> QuerySet[UserTier]:
     return UserTier.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
 
 
+def free_messages_per_day() -> int:
+    return Tier.objects.get(name=FREE).messages_per_day
+
+
 def _load(user_id: int) -> _Standing:
     tiers = {tier.name: _entitlement(tier) for tier in Tier.objects.all()}
     if FREE not in tiers:

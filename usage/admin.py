@@ -12,10 +12,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from accounts.admin import ReadOnlyAdmin
+from accounts.models import SignUp, User
 
+from .bans import soft_ban
+from .farming import SUSPECT
 from .models import BudgetReset, DeadLetter, UsageLog
 
 COUNTED_EXACTLY = 10_000
@@ -95,3 +100,79 @@ class BudgetResetAdmin(ReadOnlyAdmin):
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnlyAdmin):
     list_display = ("stream_id", "error", "created_at")
+
+
+REASONS = {
+    "same_mailbox": _("the same mailbox as other accounts (%(number)s in all)"),
+    "same_address": _("%(number)s accounts of one network address within a day"),
+    "disposable": _("a throw-away e-mail address"),
+    "tagged": _("a +tag in the e-mail address"),
+    "random_name": _("a name that looks made up"),
+    "emptied_at_once": _("all free messages of the day used within minutes of the sign-up"),
+    "twins": _("makes the same calls in the same hours as %(number)s other accounts of its address"),
+}
+
+
+class SuspicionFilter(admin.SimpleListFilter):
+    title = _("suspicion")
+    parameter_name = "suspicion"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [("suspect", _("Suspect")), ("some", _("Some points")), ("none", _("None"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SignUp]) -> QuerySet[SignUp]:
+        match self.value():
+            case "suspect":
+                return queryset.filter(score__gte=SUSPECT)
+            case "some":
+                return queryset.filter(score__gt=0, score__lt=SUSPECT)
+            case "none":
+                return queryset.filter(score=0)
+        return queryset
+
+
+@admin.register(SignUp)
+class SignUpAdmin(ReadOnlyAdmin):
+    """Accounts that look like many of one person, the likeliest first. Staff judge; nothing happens by itself."""
+
+    list_display = ("user", "score", "why", "created_at", "ban")
+    list_filter = (SuspicionFilter, "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    ordering = ("-score", "-created_at")
+    actions = ("soft_ban_selected",)
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SignUp]:
+        found: QuerySet[SignUp] = super().get_queryset(request)
+        return found.prefetch_related("user__soft_bans")
+
+    @admin.display(description=_("reasons"))
+    def why(self, sign_up: SignUp) -> str:
+        return (
+            format_html_join(
+                "; ", "{}", ((REASONS[reason] % {"number": number},) for reason, number in sign_up.reasons)
+            )
+            or "—"
+        )
+
+    @admin.display(description=_("soft-banned until"))
+    def ban(self, sign_up: SignUp) -> Any:
+        now = timezone.now()
+        until = [ban.until for ban in sign_up.user.soft_bans.all() if ban.lifted_at is None and ban.until > now]
+        return until[0] if until else None
+
+    @admin.action(description=_("Soft-ban these accounts for 24 hours"), permissions=["ban"])
+    def soft_ban_selected(self, request: HttpRequest, queryset: QuerySet[SignUp]) -> None:
+        assert isinstance(request.user, User)
+        sign_ups = list(queryset.select_related("user"))
+        for sign_up in sign_ups:
+            soft_ban(user=sign_up.user, reason="Looks like one of many free accounts", by=request.user)
+        number = len(sign_ups)
+        self.message_user(
+            request,
+            ngettext("%(n)s account is soft-banned.", "%(n)s accounts are soft-banned.", number) % {"n": number},
+        )
+
+    def has_ban_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_softban")
