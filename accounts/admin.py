@@ -71,6 +71,16 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
         """What somebody did and paid outlives the account: it is made inactive instead."""
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Staff who may edit customers edit no other staff: a new password for a superuser would make them one."""
+        if obj is not None and obj.is_staff and not request.user.is_superuser:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        rights = () if request.user.is_superuser else ("is_staff", "is_superuser", "user_permissions")
+        return (*self.readonly_fields, *rights)
+
     def has_staff_permission(self, request: HttpRequest) -> bool:
         """Only who may do everything opens the door to another member of staff."""
         return bool(request.user.is_superuser)

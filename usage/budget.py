@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
+from accounts.audit import record
 from accounts.deadline import TooLate, at_most
 from accounts.fresh import release_connection
 from billing.money import dollars
@@ -115,6 +116,7 @@ def reset(*, by: str) -> BudgetReset:
         with transaction.atomic():
             found = _recount(day, reset=True)
             if found:
+                record("budget.reset", by=by, subject=f"day {day}")
                 return BudgetReset.objects.create(
                     day=day,
                     by=by,

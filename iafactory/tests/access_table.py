@@ -1,0 +1,115 @@
+"""Who may call what: a line for each route and method. `test_access.py` fails on a route that has no line here, and
+calls each as each of the cast.
+
+A new route: add a line with its pattern as the resolver writes it, the method, who may, and what is needed to call it.
+A new page of the admin: add its model to `MODELS`.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Who(Enum):
+    """Who is let in. Everyone else gets what `test_access.py` says of that kind."""
+
+    ANYONE = "anyone"
+    # A JWT or an API key.
+    CALLERS = "callers"
+    # A login; an API key is not enough.
+    LOGGED_IN = "logged in"
+    # Alice, whose it is. To others it does not exist.
+    OWNER = "owner"
+    # A staff JWT; a customer is refused.
+    STAFF = "staff"
+    # A page of staff sessions; others are led to the login.
+    STAFF_PAGE = "staff page"
+
+
+@dataclass(frozen=True)
+class Line:
+    """`path` may name what `test_access.scene` made: {key}. `ok` is the status for those who are let in."""
+
+    pattern: str
+    method: str
+    who: Who
+    ok: int = 200
+    path: str = ""
+    body: dict[str, Any] | None = None
+    # Where one of the cast gets something else: {"anonymous": 400}.
+    instead: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return self.path or f"/{self.pattern}"
+
+
+CHAT = {"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "Bonjour"}]}
+
+LINES = [
+    Line("health", "GET", Who.ANYONE),
+    # accounts
+    Line(
+        "api/auth/register",
+        "POST",
+        Who.ANYONE,
+        ok=201,
+        body={"email": "new-{person}@example.dz", "password": "correct horse battery"},
+    ),
+    Line("api/auth/login", "POST", Who.ANYONE, ok=401, body={"email": "alice@example.dz", "password": "wrong"}),
+    Line("api/auth/refresh", "POST", Who.ANYONE, ok=401, body={"refresh_token": "garbage"}),
+    Line("api/auth/logout", "POST", Who.ANYONE, ok=401, body={"refresh_token": "garbage"}),
+    Line("api/auth/me", "GET", Who.CALLERS),
+    Line("api/auth/keys", "GET", Who.LOGGED_IN),
+    Line("api/auth/keys", "POST", Who.LOGGED_IN, ok=201, body={"name": "laptop"}),
+    Line("api/auth/keys/<int:key_id>", "DELETE", Who.OWNER, ok=204, path="/api/auth/keys/{key}"),
+    # usage
+    Line("api/v2/usage", "GET", Who.CALLERS),
+    Line("api/v2/usage/today", "GET", Who.CALLERS),
+    # llmrouter
+    Line("api/v2/models", "GET", Who.CALLERS),
+    Line("api/v2/chat", "POST", Who.CALLERS, body=CHAT),
+    Line("v1/chat/completions", "POST", Who.CALLERS, body=CHAT),
+    Line("v1/models", "GET", Who.CALLERS),
+    Line("v1/models/<path:name>", "GET", Who.CALLERS, path="/v1/models/gpt-4o"),
+    # The description of all this
+    Line("api/schema", "GET", Who.ANYONE),
+    Line("api/docs", "GET", Who.ANYONE),
+    # The admin, but for its models
+    Line("admin/login/", "GET", Who.ANYONE, instead={"sara": 302, "clerk": 302}),
+    Line("admin/login/", "POST", Who.ANYONE),
+    Line("admin/second-factor", "GET", Who.STAFF_PAGE),
+    Line("admin/second-factor", "POST", Who.STAFF_PAGE, ok=400),
+    Line("admin/", "GET", Who.STAFF_PAGE),
+    Line("admin/search/", "GET", Who.STAFF_PAGE),
+    Line("admin/logout/", "POST", Who.STAFF_PAGE),
+    Line("admin/password_change/", "GET", Who.STAFF_PAGE),
+    Line("admin/password_change/done/", "GET", Who.STAFF_PAGE),
+    Line("admin/autocomplete/", "GET", Who.STAFF_PAGE, ok=403),
+    Line("admin/jsi18n/", "GET", Who.STAFF_PAGE),
+    Line("admin/r/<path:content_type_id>/<path:object_id>/", "GET", Who.STAFF_PAGE, ok=404, path="/admin/r/1/1/"),
+    Line("admin/(?P<url>.*)$", "GET", Who.STAFF_PAGE, ok=404, path="/admin/nothing/here"),
+    Line("admin/^(?P<app_label>…)/$", "GET", Who.STAFF_PAGE, path="/admin/billing/", instead={"clerk": 404}),
+    Line(
+        "admin/accounts/user/<id>/password/",
+        "GET",
+        Who.STAFF_PAGE,
+        path="/admin/accounts/user/{alice}/password/",
+        instead={"clerk": 403},
+    ),
+]
+
+# The models of the admin: what staff with all rights may do besides seeing them. Without rights they see none.
+MODELS: dict[str, set[str]] = {
+    "accounts.user": {"add", "change"},
+    "accounts.softban": set(),
+    "accounts.staffaction": set(),
+    "accounts.signup": set(),
+    "billing.tier": {"add", "change", "delete"},
+    "billing.usertier": {"add", "change", "delete"},
+    "usage.usagelog": set(),
+    "usage.budgetreset": set(),
+    "usage.deadletter": set(),
+    "llmrouter.model": {"add", "change", "delete"},
+    "llmrouter.route": {"add", "change", "delete"},
+}
