@@ -213,6 +213,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     # Chat calls end here: what follows is for pages and for the rest of the API.
     "iafactory.middleware.direct_calls",
+    "iafactory.headers.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -293,6 +294,10 @@ UNFOLD = {
     "SHOW_LANGUAGES": True,
     "STYLES": ["iafactory.dashboard.navigation.style"],
     "SIDEBAR": {"show_search": True, "navigation": "iafactory.dashboard.navigation.navigation"},
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"{STATIC_URL}iafactory/favicon.svg"}
+    ],
+    "SCRIPTS": [lambda request: f"{STATIC_URL}iafactory/admin.js"],
 }
 
 LANGUAGE_CODE = "fr"
@@ -317,6 +322,8 @@ if PRODUCTION:
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    # Browsers take these names from this very host alone, over TLS: no neighbour under the same domain can set them.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 
 LOGGING = {
     "version": 1,

@@ -8,8 +8,12 @@ from typing import Any
 from django.contrib.admin.options import ModelAdmin
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelBase
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import cache_control
+from unfold.settings import get_config
 from unfold.sites import UnfoldAdminSite
+from unfold.utils import convert_color
 
 from accounts import audit
 from accounts.models import User
@@ -54,3 +58,23 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
     ) -> None:
         audited = type((admin_class or ModelAdmin).__name__, (Audited, admin_class or ModelAdmin), {})
         super().register(model_or_iterable, audited, **options)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("colors.css", colors, name="colors"), *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context: dict[str, Any] = super().each_context(request)
+        # Unfold would write them into the page, which the policy of `headers` forbids.
+        context["colors"] = None
+        context["styles"] = [*context["styles"], reverse(f"{self.name}:colors")]
+        return context
+
+
+@cache_control(max_age=3600, public=True)
+def colors(request: HttpRequest) -> HttpResponse:
+    """The palette of `UNFOLD`, as a file of its own."""
+    config = get_config()
+    lines = [f"--border-radius: {radius};"] if (radius := config.get("BORDER_RADIUS")) else []
+    for name, weights in config["COLORS"].items():
+        lines += [f"--color-{name}-{weight}: {convert_color(value)};" for weight, value in weights.items()]
+    return HttpResponse(f":root {{ {' '.join(lines)} }}", content_type="text/css")

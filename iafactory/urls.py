@@ -1,8 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from . import staff_login, views
+from . import openapi, staff_login, views
 
 urlpatterns = [
     path("health", views.health, name="health"),
@@ -18,6 +17,8 @@ urlpatterns = [
     path("", include("iafactory.pages.urls")),
     path("admin/login/", views.limited_admin_login),
     path("admin/", include("iafactory.dashboard.urls")),
+    path("api/schema", openapi.schema, name="schema"),
+    path("api/docs", openapi.docs, name="docs"),
     path("admin/login/", staff_login.limited_admin_login),
     path("admin/second-factor", staff_login.second_factor_page, name="second-factor"),
     path("admin/", admin.site.urls),

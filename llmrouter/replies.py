@@ -20,7 +20,10 @@ def json_reply(body: Any, status: int = 200) -> HttpResponse:
     content = to_json(body)
     # Said here, because the chat's path passes no middleware that would.
     return HttpResponse(
-        content, status=status, content_type="application/json", headers={"Content-Length": str(len(content))}
+        content,
+        status=status,
+        content_type="application/json",
+        headers={"Content-Length": str(len(content)), "X-Content-Type-Options": "nosniff"},
     )
 
 

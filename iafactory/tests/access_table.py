@@ -81,6 +81,7 @@ LINES = [
     Line("admin/second-factor", "GET", Who.STAFF_PAGE),
     Line("admin/second-factor", "POST", Who.STAFF_PAGE, ok=400),
     Line("admin/", "GET", Who.STAFF_PAGE),
+    Line("admin/colors.css", "GET", Who.ANYONE),
     Line("admin/search/", "GET", Who.STAFF_PAGE),
     Line("admin/logout/", "POST", Who.STAFF_PAGE),
     Line("admin/password_change/", "GET", Who.STAFF_PAGE),
