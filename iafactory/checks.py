@@ -78,9 +78,7 @@ def channels_are_whole(**kwargs: Any) -> list[CheckMessage]:
         ("WHATSAPP_TOKEN", "WHATSAPP_PHONE_NUMBER_ID", "WHATSAPP_TO"),
     )
     return [
-        checks.Warning(
-            f"{name} is not set, though others of its channel are.", hint="No alert goes there.", id="iafactory.W003"
-        )
+        checks.Warning(f"{name} is not set, though others of its channel are.", hint=hint, id="iafactory.W003")
         for names in channels
         for name in names
         if not getattr(settings, name) and any(getattr(settings, other) for other in names)

@@ -83,7 +83,6 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "reconcile-payments": {"task": "billing.tasks.reconcile_payments", "schedule": timedelta(seconds=30)},
     "expire-subscriptions": {"task": "billing.tasks.expire_subscriptions", "schedule": timedelta(minutes=1)},
     "send-letters": {"task": "billing.tasks.send_letters", "schedule": timedelta(minutes=1)},
-    "deliver-alerts": {"task": "iafactory.alerts.tasks.deliver_alerts", "schedule": timedelta(minutes=15)},
     "check-provider-keys": {"task": "iafactory.keys.tasks.check_provider_keys", "schedule": crontab(hour=3, minute=40)},
     "flush-expired-tokens": {"task": "accounts.tasks.flush_expired_tokens", "schedule": timedelta(days=1)},
     "fold-rollups": {"task": "usage.tasks.fold_rollups", "schedule": timedelta(minutes=1)},

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from billing.errors import Busy, GatewayError, PaymentsNotConfigured
 from billing.errors import KeyRefused as ChargilyKeyRefused
-from billing.gateways.chargily import chargily
+from billing.gateways import the_gateway
 from llmrouter.errors import KeyBusy, KeyRefused, OutOfCredit
 from llmrouter.providers import registry
 from llmrouter.providers.faults import fault
@@ -236,7 +236,7 @@ def has_credit(provider: Provider, said: Any) -> bool:
 
 def ask_chargily() -> Verdict:
     try:
-        chargily().try_key()
+        the_gateway().try_key()
     except PaymentsNotConfigured:
         return Verdict(Outcome.ABSENT)
     except ChargilyKeyRefused:
