@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from accounts.models import User
@@ -14,6 +15,12 @@ from conftest import key_of
 
 # Put together, so that a search for secrets does not find one.
 KEY = "test_" + "sk_" + "0" * 40
+
+
+@pytest.fixture
+def committed(transactional_db: None) -> None:
+    """For races: transactions that are real, on tables that were emptied."""
+    call_command("load_tiers", verbosity=0)
 
 
 @pytest.fixture(scope="session")

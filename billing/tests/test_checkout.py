@@ -82,7 +82,7 @@ def test_it_is_handed_out_while_chargily_is_away(charlie: User, begin: Any, char
     assert begin(charlie) == first
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("committed")
 def test_two_clicks_at_once(chargily: Any, begin: Any) -> None:
     from conftest import person
 
