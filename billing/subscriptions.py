@@ -105,8 +105,8 @@ def lock(user_id: int) -> UserTier:
     """The one row of this person, locked, before any of their payments is: two payments of one person are applied one
     after the other, and never wait for each other crosswise."""
     UserTier.objects.get_or_create(user_id=user_id, defaults={"tier_id": FREE, "subscribed_at": None})
-    # Without a join: where the other transaction changed the tier, PostgreSQL judges the join again with the row that it
-    # had found before, and finds nothing.
+    # Without a join: where the other transaction changed the tier, PostgreSQL judges the join again with the tier that
+    # it had found before, and finds nothing.
     return UserTier.objects.select_for_update().get(user_id=user_id)
 
 

@@ -145,7 +145,7 @@ def test_payments_are_not_configured(charlie: User, api: Any, settings: Any) -> 
 
 def test_a_process_died_before_it_had_its_checkout(charlie: User, begin: Any, travel: Any, monkeypatch: Any) -> None:
     dead = PaymentTransaction.objects.create(user=charlie, tier_id="student", amount_dzd=1590)
-    monkeypatch.setattr(checkout, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(checkout, "LOOKS", 3)
     with pytest.raises(CheckoutBeingOpened):
         begin(charlie)
     travel(31)
