@@ -352,7 +352,7 @@ def test_days_granted_are_days_paid_for(chargily: ChargilyStandIn, monkeypatch: 
         pass
 
     OnThisChargily.chargily = chargily
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         OnThisChargily,
         settings=settings(
             max_examples=int(os.environ.get("PAYMENT_EXAMPLES", "12")),
