@@ -129,11 +129,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 # Payments. The secret key signs Chargily's webhooks too, unless it ever gives a key of its own for them.
 CHARGILY_MODE = env.choice("CHARGILY_MODE", "test", "live")
 CHARGILY_API_KEY = env.text("CHARGILY_API_KEY")
-CHARGILY_SECRET_KEY = env.text("CHARGILY_SECRET_KEY")
+# The stand-in of the `make run` whose stores are in use, where there is one and no key of the real Chargily.
+_played = bool(_running) and _running.get("POSTGRES_URL") == POSTGRES_URL and not env.text("CHARGILY_SECRET_KEY")
+_standin = read_env_file(VAR_DIR / "chargily.env") if _played else {}
+CHARGILY_SECRET_KEY = env.text("CHARGILY_SECRET_KEY") or _standin.get("CHARGILY_SECRET_KEY", "")
 CHARGILY_WEBHOOK_SECRET = env.text("CHARGILY_WEBHOOK_SECRET")
 CHARGILY_BASE_URL = env.text(
     "CHARGILY_BASE_URL",
-    f"https://pay.chargily.net{'/test' if CHARGILY_MODE == 'test' else ''}/api/v2",
+    _standin.get("CHARGILY_BASE_URL") or f"https://pay.chargily.net{'/test' if CHARGILY_MODE == 'test' else ''}/api/v2",
 ).rstrip("/")
 # Purchases begun by one person, and looks at them.
 PAYMENT_LIMIT = env.rate("PAYMENT_LIMIT", "20/10m")

@@ -23,7 +23,7 @@ from iafactory.run.leftovers import processes_of
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
-PROGRAMS = ("web", "drainer", "worker", "beat", "redis", "postgres")
+PROGRAMS = ("web", "drainer", "worker", "beat", "chargily", "redis", "postgres")
 
 
 class Running:
@@ -94,6 +94,31 @@ def test_the_curl_line_works_when_pasted(running: Running) -> None:
     assert "démonstration" in answer["response"]
 
 
+def test_a_tier_can_be_bought_without_a_key_of_chargily(running: Running) -> None:
+    assert "payments  played here" in running.text
+    buy(running, "new@example.dz")
+
+
+def buy(running: Running, email: str) -> None:
+    """Sign up, open the checkout, press Pay, and come back: over HTTP, as a browser would."""
+    address = f"http://localhost:{running.port}"
+    credentials = {"email": email, "password": "correct horse battery"}
+    token = requests.post(f"{address}/api/auth/register", json=credentials, timeout=30).json()["access_token"]
+    caller = {"Authorization": f"Bearer {token}"}
+    checkout = requests.post(f"{address}/payment/subscribe/student", headers=caller, timeout=30).json()
+    page = requests.get(checkout["checkout_url"], timeout=30)
+    assert "1590" in page.text
+    back = requests.post(checkout["checkout_url"], data={"action": "pay"}, allow_redirects=False, timeout=30)
+    assert back.headers["Location"] == f"{address}/payment/success?checkout_id={checkout['checkout_id']}"
+
+    def active() -> bool:
+        found = requests.get(f"{address}/payment/subscription/status", headers=caller, timeout=30).json()
+        return (found["tier"], found["days_remaining"]) == ("student", 30)
+
+    # The webhook is on its way.
+    running.wait_for(active, 20)
+
+
 def test_the_servers_can_be_looked_into(running: Running) -> None:
     file = running.var / "services.env"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -151,7 +176,7 @@ def test_ctrl_c_stops_all_in_order_and_loses_nothing(running: Running) -> None:
     assert not [process for program in PROGRAMS for process in processes_of(running.var, program)]
     log = (running.var / "log" / "supervisor.log").read_text()
     stopped = re.findall(r"stopped: (\w+)", log)
-    assert stopped == ["web", "drainer", "beat", "worker", "redis", "postgres"]
+    assert stopped == ["web", "drainer", "beat", "worker", "chargily", "redis", "postgres"]
     running.start()
     with psycopg.connect(read_env_file(running.var / "services.env")["POSTGRES_URL"]) as connection:
         found = connection.execute("SELECT count(*) FROM llm_usage_logs WHERE request_id = %s", [request_id])

@@ -3,6 +3,7 @@
 __main__     claims this checkout, stops what a killed supervisor left, prepares the embedded servers, supervises
 postgres     the embedded PostgreSQL: initdb, its command line
 redis        the embedded Redis: its configuration
+chargily     Chargily's stand-in, where development has no key
 programs     what runs beside what, and in which order it stops, as supervisord's configuration
 leftovers    processes that outlived a supervisor that was killed
 prepare      once per start, under the supervisor: wait, migrate, load, open the doors, print the way in
@@ -43,6 +44,11 @@ class Workplace:
     def services_env(self) -> Path:
         """The addresses in use, for `psql`, `redis-cli` and `manage.py`."""
         return self.var / "services.env"
+
+    @property
+    def standin_env(self) -> Path:
+        """How Chargily's stand-in is reached, for the programs and for `manage.py`; only where it is played."""
+        return self.var / "chargily.env"
 
     @property
     def ready(self) -> Path:

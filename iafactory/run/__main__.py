@@ -14,7 +14,7 @@ from supervisor import supervisord
 
 from iafactory.env import Env, read_env_file, read_environment
 
-from . import BASE, Workplace, postgres, redis
+from . import BASE, Workplace, chargily, postgres, redis
 from .leftovers import stop_leftovers
 from .postgres import EmbeddedPostgres
 from .programs import STOPPING_ORDER, configuration, embedded_programs, our_programs
@@ -50,6 +50,7 @@ def main() -> int:
             print(f"Making an embedded PostgreSQL in {server.data}…", flush=True)
         server.prepare()
     remember_addresses(env, place, embedded)
+    play_chargily(env, place, port)
     supervise(place, embedded)
     return 1 if place.failed.exists() else 0
 
@@ -84,6 +85,20 @@ def remember_addresses(env: Env, place: Workplace, embedded: list[EmbeddedPostgr
     os.environ |= urls | {"VAR_DIR": str(place.var)}
     for name in ("POSTGRES_URL", "REDIS_URL"):
         os.environ.setdefault(name, env.text(name))
+
+
+def play_chargily(env: Env, place: Workplace, port: int) -> None:
+    """Without a key in development: our own stand-in, and the addresses under which it and a browser find us."""
+    if not chargily.wanted(env):
+        place.standin_env.unlink(missing_ok=True)
+        return
+    kept = urlsplit(read_env_file(place.standin_env).get("CHARGILY_BASE_URL", ""))
+    own_port = free_port(kept.port or 0)
+    values = chargily.settings_of(place, own_port)
+    write_private(place.standin_env, values)
+    os.environ |= {**values, "CHARGILY_STANDIN_PORT": str(own_port)}
+    for name in ("API_URL", "FRONTEND_URL"):
+        os.environ.setdefault(name, f"http://localhost:{port}")
 
 
 def supervise(place: Workplace, embedded: list[EmbeddedPostgres | EmbeddedRedis]) -> None:

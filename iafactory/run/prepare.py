@@ -18,6 +18,7 @@ from psycopg import sql
 
 from . import Workplace
 from .__main__ import write_private
+from .chargily import playing
 
 SERVERS_SECONDS = 60
 WEB_SECONDS = 60
@@ -110,6 +111,7 @@ def way_in() -> list[str]:
         f"  admin     {address()}/admin/",
         f"  account   {demo.email}  password {demo.password}  (tier pro, staff)",
         f"  providers {', '.join(real) or 'demo (no key in .env.local; see .env.example)'}",
+        *(["  payments  played here, no money moves (no CHARGILY_SECRET_KEY)"] if playing() else []),
         "  servers   var/services.env",
         "",
         "Try it:",

@@ -9,12 +9,12 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 
-from . import BASE, Workplace
+from . import BASE, Workplace, chargily
 from .leftovers import PROGRAM_MARK, VAR_MARK
 from .postgres import EmbeddedPostgres
 from .redis import EmbeddedRedis
 
-STOPPING_ORDER = ("prepare", "web", "drainer", "beat", "worker", "redis", "postgres")
+STOPPING_ORDER = ("prepare", "web", "drainer", "beat", "worker", "chargily", "redis", "postgres")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,13 @@ def our_programs(place: Workplace) -> list[Program]:
     def when_ready(*command: str) -> list[str]:
         return [python, "-m", "iafactory.run.when_ready", str(place.ready), *command]
 
+    standin = []
+    if chargily.playing():
+        command = chargily.command(manage, place, int(os.environ["CHARGILY_STANDIN_PORT"]))
+        # It outlives those who ask it, so that none of them meets a closed door on the way out.
+        standin = [Program(chargily.NAME, command, 29)]
     return [
+        *standin,
         Program("prepare", [python, "-m", "iafactory.run.prepare"], 25, once=True),
         Program(
             "worker",
