@@ -26,6 +26,9 @@ class Product:
         self.environment = {
             **os.environ,
             "PORT": str(self.port),
+            # Where links lead, and where a browser is sent back to.
+            "API_URL": self.url,
+            "FRONTEND_URL": self.url,
             "WEB_WORKERS": str(workers),
             "SIGNUP_LIMIT": "10000/h",
             "LOGIN_LIMIT": "10000/m",
