@@ -55,7 +55,7 @@ def test_the_page_and_the_pdf_bear_the_mentions(charlie: User, invoice: Invoice)
     assert page.status_code == 200
     file = browser(charlie).get(f"{path}.pdf")
     assert (file["Content-Type"], "no-store" in file["Cache-Control"]) == ("application/pdf", True)
-    assert file["Content-Disposition"] == f'inline; filename="{invoice.reference}.pdf"'
+    assert file["Content-Disposition"] == f'attachment; filename="{invoice.reference}.pdf"'
     for text in (page.content.decode().replace("\u00a0", " "), text_of(file.content)):
         for mention in (
             invoice.reference,

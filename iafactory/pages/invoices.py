@@ -35,7 +35,7 @@ def invoice_file(request: HttpRequest, reference: str) -> HttpResponse:
     invoice = invoice_for(user_of(request), reference)
     limit_attempts(request, "pdf", PDF_LIMIT, account=str(user_of(request).pk))
     body = off_the_loop(invoice_pdf, paper_of(invoice))
-    disposition = {"Content-Disposition": f'inline; filename="{invoice.reference}.pdf"'}
+    disposition = {"Content-Disposition": f'attachment; filename="{invoice.reference}.pdf"'}
     return HttpResponse(body, content_type="application/pdf", headers=disposition)
 
 
