@@ -61,13 +61,14 @@ class Streamed:
         try:
             for batch in pieces:
                 if shown := meter.take(batch):
-                    self.way = self.journey.way(attempt.place)
-                    attempt.delivered()
-                    yield shown
+                    yield self._shown(attempt, shown)
                 if meter.ran_over:
                     # It was told to stop, and did not: we stop it, before it costs more than was held.
                     yield [meter.cut()]
                     break
+            else:
+                if not meter.finish_reason:
+                    yield self._shown(attempt, [meter.end()])
         except GeneratorExit:
             meter.read_on(pieces)
             attempt.money.settle(meter.usage(gone=True))
@@ -75,3 +76,9 @@ class Streamed:
         finally:
             pieces.close()
         self.served = self.journey.served(attempt, meter.reply(), meter.usage())
+
+    def _shown(self, attempt: RouteAttempt, pieces: list[Piece]) -> list[Piece]:
+        """On their way to the caller: from now on it is this route that answers."""
+        self.way = self.journey.way(attempt.place)
+        attempt.delivered()
+        return pieces

@@ -22,23 +22,27 @@ class Meter:
         self._attempt = attempt
         self._tokens: Tokens | None = None
         self._cost: int | None = None
-        self._finish_reason = ""
+        self.finish_reason = ""
+        # Whether `_tokens` are the whole answer's: some tell with each piece what it came to so far.
+        self._told = False
+        self._was_cut = False
         self._deltas = 0
         self._bytes = 0
 
     def take(self, batch: list[Piece]) -> list[Piece]:
-        """Count what came; what of it the caller sees (signs of life only once there is an answer)."""
-        shown = []
-        for piece in batch:
-            if piece.tokens is not None:
-                self._tokens, self._cost = piece.tokens, piece.cost
-            if piece.finish_reason:
-                self._finish_reason = piece.finish_reason
-            if piece.delta:
-                self._count(piece.delta)
-            if piece.delta is not None or piece.finish_reason or (piece.comment and self._attempt.money.delivered):
-                shown.append(piece)
-        return shown
+        """Count what came; what of it the caller sees. Signs of life, and deltas that say nothing, only once there is
+        an answer: until then a failure may still be answered by another route."""
+        return [piece for piece in batch if self._take(piece)]
+
+    def _take(self, piece: Piece) -> bool:
+        if piece.finish_reason:
+            self.finish_reason = piece.finish_reason
+        if piece.tokens is not None:
+            self._tokens, self._cost = piece.tokens, piece.cost
+            self._told = bool(self.finish_reason) or piece.delta is None
+        says = self._count(piece.delta) if piece.delta else False
+        under_way = self._attempt.money.delivered and (piece.delta is not None or piece.comment)
+        return says or bool(piece.finish_reason) or under_way
 
     @property
     def ran_over(self) -> bool:
@@ -47,8 +51,13 @@ class Meter:
 
     def cut(self) -> Piece:
         """The last piece of an answer that we end."""
-        self._finish_reason = "length"
-        return Piece(delta={}, finish_reason="length")
+        self._was_cut = True
+        return self.end("length")
+
+    def end(self, reason: str = "stop") -> Piece:
+        """The last piece, where the provider did not send one."""
+        self.finish_reason = reason
+        return Piece(delta={}, finish_reason=reason)
 
     def read_on(self, pieces: Iterator[list[Piece]]) -> None:
         """The client is gone. Where hanging up does not end the bill, read on for the usage; else do nothing."""
@@ -58,7 +67,7 @@ class Meter:
         try:
             for batch in pieces:
                 self.take(batch)
-                if self._tokens is not None or time.monotonic() > until:
+                if self._told or time.monotonic() > until:
                     return
         except RouterError:
             # Cut at last: what it used stays unknown, and is taken at its bound.
@@ -67,8 +76,9 @@ class Meter:
     def usage(self, *, gone: bool = False) -> Usage:
         """By the provider's word, else a bound: the whole hold, or if the client is `gone` the input and what came."""
         money, route = self._attempt.money, self._attempt.route
-        reason = "client_gone" if gone else self._finish_reason or "stop"
-        if self._tokens is not None:
+        reason = "client_gone" if gone else self.finish_reason or "stop"
+        whole = self._told or not (gone or self._was_cut)
+        if self._tokens is not None and whole:
             reply = Reply(message={}, finish_reason=reason, tokens=self._tokens, cost=self._cost)
             return usage_of(route, reply, money.hold)
         offer = self._attempt.offer
@@ -83,16 +93,18 @@ class Meter:
     def reply(self) -> Reply:
         return Reply(
             message={"role": "assistant", "content": None},
-            finish_reason=self._finish_reason or "length",
+            finish_reason=self.finish_reason,
             tokens=self._tokens,
             cost=self._cost,
         )
 
-    def _count(self, delta: object) -> None:
+    def _count(self, delta: object) -> bool:
+        """Whether it says anything."""
         size = _text_bytes(delta)
         if size:
             self._deltas += 1
             self._bytes += size
+        return size > 0
 
 
 def _text_bytes(delta: object) -> int:

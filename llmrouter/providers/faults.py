@@ -48,6 +48,8 @@ MODEL_GONE = {
     "privacy_restricted",
     "constraint_filtered",
 }
+# The model wrote no valid call of a tool, or no valid JSON: another one may.
+FAILED_GENERATION = {"tool_use_failed", "json_validate_failed"}
 TOO_LONG = {"context_length_exceeded", "request_too_large"}
 CONTENT = {"content_policy_violation", "content_filter", "data_inspection_failed", "refusal", "content_policy"}
 
@@ -64,6 +66,8 @@ TOO_LONG_PHRASES = (
     "prompt is too long",
     "exceeded model token limit",
     "current length is",
+    "maximum input length is",
+    "max_new_tokens` must be",
 )
 
 
@@ -82,7 +86,9 @@ def fault(
         return OutOfCredit("out_of_credit", status)
     if said.codes & BUSY:
         return KeyBusy("busy", status, retry_after=wait)
-    if said.codes & TOO_LONG or status == 413 or said.tells(TOO_LONG_PHRASES):
+    if said.codes & FAILED_GENERATION:
+        return ProviderRefused("failed_generation", status)
+    if said.codes & TOO_LONG or status in {413, *provider.too_long_statuses} or said.tells(TOO_LONG_PHRASES):
         return PromptTooLong(model)
     if said.codes & MODEL_GONE:
         return ModelGone("model_gone", status)

@@ -12,14 +12,15 @@ from ..errors import Overloaded, Unclear
 from ..types import Message, Piece, Reply, Tokens, Upstream
 from .faults import fault
 from .http import post, stream_post
-from .registry import Connection, Key
+from .registry import Connection, Key, Provider
 from .sse import Event, EventReader
 
 PATH = "/chat/completions"
 DONE = b"[DONE]"
 FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call")
 # What of a message, or of a delta of one, goes on to the caller.
-MESSAGE = ("role", "content", "refusal", "tool_calls", "reasoning", "reasoning_content", "annotations")
+MESSAGE = ("content", "refusal", "tool_calls", "reasoning", "reasoning_content", "annotations")
+CACHE_MARK = frozenset({"cache_control"})
 # Beyond these a count or a bill is a mistake of the provider's, and is not believed.
 MOST_TOKENS = 100_000_000
 DEAREST_CALL_USD = 1000
@@ -64,6 +65,7 @@ class PieceReader:
 
     def __init__(self, connection: Connection, call: Upstream, answer_headers: Mapping[str, str]) -> None:
         self.done = False
+        self._began = False
         self._ended = False
         self._events = EventReader()
         self._connection = connection
@@ -71,7 +73,10 @@ class PieceReader:
         self._headers = answer_headers
 
     def read(self, chunk: bytes) -> Iterator[Piece]:
-        return self._pieces(self._events.feed(chunk))
+        yield from self._pieces(self._events.feed(chunk))
+        if self.done and not self._began:
+            # A [DONE] after nothing at all is no answer.
+            raise Unclear("empty")
 
     def end(self) -> Iterator[Piece]:
         """Some providers end without a [DONE]; but one that said neither why it ended nor what it used was cut."""
@@ -85,7 +90,10 @@ class PieceReader:
                 self.done = True
                 return
             found = piece(event, self._headers, self._connection, self._call)
-            self._ended = self._ended or found.finish_reason is not None or found.tokens is not None
+            self._began = self._began or not found.comment
+            # A usage beside a delta is not yet the end: some (Perplexity, xAI) tell what it came to with each piece.
+            last_words = found.tokens is not None and found.delta is None
+            self._ended = self._ended or found.finish_reason is not None or last_words
             yield found
 
 
@@ -101,7 +109,7 @@ def body(connection: Connection, call: Upstream, *, stream: bool = False) -> byt
     provider = connection.provider
     sent: dict[str, Any] = {
         "model": call.model,
-        "messages": [without(message, provider.message_drops) for message in call.messages],
+        "messages": [message_for(provider, message) for message in call.messages],
         provider.cap_field: call.max_tokens,
         **{name: value for name, value in call.parameters.items() if name not in provider.drops},
     }
@@ -116,15 +124,25 @@ def body(connection: Connection, call: Upstream, *, stream: bool = False) -> byt
     return orjson.dumps(sent)
 
 
+def message_for(provider: Provider, message: Message) -> Message:
+    """A message as this provider takes it: where a mark for the cache is an error, so may be a list of mere text."""
+    sent = without(message, provider.message_drops)
+    content = sent.get("content")
+    if provider.cache_marks or not isinstance(content, list):
+        return sent
+    if all(part["type"] == "text" for part in content):
+        return {**sent, "content": "\n".join(part["text"] for part in content)}
+    return {**sent, "content": [without(part, CACHE_MARK) for part in content]}
+
+
 def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection, call: Upstream) -> Reply:
     parsed = parsed_object(text, answer_headers, connection, call)
     choice = _first(parsed.get("choices"))
     if choice is None or not isinstance(choice.get("message"), dict):
         raise Unclear("unreadable")
     reason = finish_reason(choice.get("finish_reason"))
-    message = choice["message"]
     return Reply(
-        message={name: message[name] for name in MESSAGE if name in message},
+        message=said_in(choice["message"]),
         finish_reason=reason or "stop",
         tokens=tokens(parsed.get("usage")),
         cost=billed(parsed.get("usage")) if connection.provider.tells_cost else None,
@@ -145,7 +163,34 @@ def parsed_object(
         raise Unclear("unreadable")
     if parsed.get("error"):
         raise fault(connection.provider, status_inside(parsed["error"]), answer_headers, text, model=call.model)
+    if (groq := parsed.get("x_groq")) and isinstance(groq, dict) and groq.get("error"):
+        raise Overloaded("stopped_early")
     return parsed
+
+
+def said_in(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message, or a delta of one, says: in OpenAI's types, whatever a provider sends. The role is known."""
+    said = {name: message[name] for name in MESSAGE if name in message}
+    if isinstance(said.get("content"), list):
+        # Mistral's thinking models answer in parts.
+        parts = [part for part in said["content"] if isinstance(part, dict)]
+        said["content"] = "".join(str(part["text"]) for part in parts if isinstance(part.get("text"), str))
+        if thoughts := "".join(text_of(part.get("thinking")) for part in parts):
+            said["reasoning_content"] = thoughts
+    elif not isinstance(said.get("content", ""), str | None):
+        del said["content"]
+    if "tool_calls" in said:
+        calls = said.pop("tool_calls")
+        if found := [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []:
+            said["tool_calls"] = found
+    return said
+
+
+def text_of(part: Any) -> str:
+    if isinstance(part, list):
+        return "".join(text_of(inner) for inner in part)
+    text = part.get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else ""
 
 
 def finish_reason(reason: Any) -> str | None:
@@ -162,11 +207,13 @@ def piece(event: Event, answer_headers: Mapping[str, str], connection: Connectio
     if event.comment:
         return Piece(comment=True)
     chunk = parsed_object(event.data, answer_headers, connection, call)
+    if event.name == "error":
+        raise fault(connection.provider, status_inside(chunk), answer_headers, event.data, model=call.model)
     choice = _first(chunk.get("choices")) or {}
     usage = usage_in(chunk, choice)
     delta = choice.get("delta")
     return Piece(
-        delta={name: delta[name] for name in MESSAGE if name in delta} if isinstance(delta, dict) else None,
+        delta=said_in(delta) if isinstance(delta, dict) else None,
         finish_reason=finish_reason(choice.get("finish_reason")),
         logprobs=choice.get("logprobs"),
         tokens=tokens(usage),
@@ -182,8 +229,6 @@ def usage_in(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
 
 def whole_piece(whole: Reply) -> Piece:
     delta = {name: value for name, value in whole.message.items() if value is not None}
-    if "tool_calls" in delta:
-        delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(delta["tool_calls"])]
     return Piece(delta=delta, finish_reason=whole.finish_reason, tokens=whole.tokens, cost=whole.cost)
 
 
@@ -204,12 +249,17 @@ def tokens(usage: Any) -> Tokens | None:
     input_, output = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens", 0))
     if input_ is None or output is None:
         return None
+    total = _count(usage.get("total_tokens")) or 0
     inputs, outputs = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     return Tokens(
         input=input_,
-        # Reasoning tokens are part of the completion's; counting them again would bill them twice.
-        output=output,
-        cached=_count(inputs.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens")) or 0,
+        # Reasoning tokens are part of the completion's, and counted once; but xAI and Gemini leave them out there, and
+        # count them only in the total.
+        output=max(output, total - input_),
+        # DeepSeek and Moonshot have names of their own for it.
+        cached=_first_count(
+            inputs.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")
+        ),
         cache_written=_count(inputs.get("cache_write_tokens")) or 0,
         reasoning=_count(outputs.get("reasoning_tokens")) or 0,
     )
@@ -217,14 +267,25 @@ def tokens(usage: Any) -> Tokens | None:
 
 def billed(usage: Any) -> int | None:
     """The dollars that the provider says it charged, in nano-dollars; None where that cannot be believed."""
-    cost = usage.get("cost") if isinstance(usage, dict) else None
-    if isinstance(cost, bool) or not isinstance(cost, (int, float, str)):
+    if not isinstance(usage, dict):
+        return None
+    amounts = [_dollars(usage.get("cost"))]
+    if usage.get("is_byok"):
+        # A key of the operator's own at the provider behind OpenRouter: `cost` is OpenRouter's fee, the rest is billed
+        # there.
+        amounts.append(_dollars(_details(usage, "cost_details").get("upstream_inference_cost")))
+    known = [amount for amount in amounts if amount is not None]
+    return nano_nearest(sum(known, Decimal(0))) if len(known) == len(amounts) else None
+
+
+def _dollars(amount: Any) -> Decimal | None:
+    if isinstance(amount, bool) or not isinstance(amount, (int, float, str)):
         return None
     try:
-        amount = Decimal(str(cost))
+        found = Decimal(str(amount))
     except InvalidOperation:
         return None
-    return nano_nearest(amount) if amount.is_finite() and 0 <= amount <= DEAREST_CALL_USD else None
+    return found if found.is_finite() and 0 <= found <= DEAREST_CALL_USD else None
 
 
 def _first(choices: Any) -> dict[str, Any] | None:
@@ -235,6 +296,10 @@ def _count(value: Any) -> int | None:
     """A number of tokens, if it is one."""
     plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
     return value if plausible else None
+
+
+def _first_count(*values: Any) -> int:
+    return next((count for count in map(_count, values) if count), 0)
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -13,6 +13,8 @@ from django.conf import settings
 from accounts.once import Once
 
 SOURCE = Path(__file__).with_name("registry.toml")
+SETS = ("drops", "message_drops", "too_long_statuses")
+LISTS = ("bad_key_phrases", "no_credit_phrases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Provider:
     cap_field: str = "max_tokens"
     drops: frozenset[str] = frozenset()
     message_drops: frozenset[str] = frozenset()
+    cache_marks: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     abort_stops_billing: bool = False
     tells_cost: bool = False
@@ -68,6 +71,7 @@ class Provider:
     # What its error messages say (in lower case) where no code does.
     bad_key_phrases: tuple[str, ...] = ()
     no_credit_phrases: tuple[str, ...] = ()
+    too_long_statuses: frozenset[int] = frozenset()
     patience: Patience = field(default_factory=Patience)
 
     @property
@@ -116,8 +120,8 @@ def load(source: Path = SOURCE) -> dict[str, Provider]:
 def _provider(name: str, entry: dict[str, Any]) -> Provider:
     check = dict(entry.pop("check", {}))
     check |= {field: tuple(check[field]) for field in ("accepted", "refused") if field in check}
-    entry |= {field: frozenset(entry[field]) for field in ("drops", "message_drops") if field in entry}
-    entry |= {field: tuple(entry[field]) for field in ("bad_key_phrases", "no_credit_phrases") if field in entry}
+    entry |= {field: frozenset(entry[field]) for field in SETS if field in entry}
+    entry |= {field: tuple(entry[field]) for field in LISTS if field in entry}
     entry["patience"] = Patience(**entry.get("patience", {}))
     return Provider(name=name, check=KeyCheck(**check), **entry)
 

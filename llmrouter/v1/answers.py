@@ -17,7 +17,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 def completion(served: Served) -> dict[str, Any]:
     """A whole answer."""
-    message = {"role": "assistant", "content": None, "refusal": None, **served.reply.message}
+    message = {"content": None, "refusal": None, **served.reply.message, "role": "assistant"}
     return {
         "id": f"chatcmpl-{served.ticket.request_id}",
         "object": "chat.completion",
@@ -73,21 +73,34 @@ class ChunkWriter:
     def __init__(self, frame: dict[str, Any]) -> None:
         self._frame = frame
         self._begun = False
+        self._places: dict[tuple[str, Any], int] = {}
+        self._calls = 0
 
     def write(self, pieces: Iterable[Piece]) -> bytes:
         return b"".join(KEEP_ALIVE if piece.comment else event(self._chunk(piece)) for piece in pieces)
 
     def _chunk(self, piece: Piece) -> dict[str, Any]:
-        delta = dict(piece.delta or {})
+        delta = {name: value for name, value in (piece.delta or {}).items() if name != "role"}
         if not self._begun:
             # LangChain and LlamaIndex need to be told whose words these are.
             delta = {"role": "assistant", **delta}
             self._begun = True
         if calls := delta.get("tool_calls"):
-            # Gemini leaves out the place of a call, by which clients put the parts together.
-            delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+            delta["tool_calls"] = [{**call, "index": self._place(call)} for call in calls]
         choice = {"index": 0, "delta": delta, "logprobs": piece.logprobs, "finish_reason": piece.finish_reason}
         return {**self._frame, "choices": [choice]}
+
+    def _place(self, call: dict[str, Any]) -> int:
+        """Its place among the calls, by which clients put the parts of one together. Gemini leaves it out, or gives the
+        first to all: there a new id, or a name, is a new call."""
+        identity, by_index = call.get("id"), ("index", call.get("index"))
+        mark = ("id", identity) if identity else by_index
+        named = bool((call.get("function") or {}).get("name"))
+        if mark not in self._places or (named and not identity):
+            self._places[mark] = self._calls
+            self._calls += 1
+        self._places[by_index] = self._places[mark]
+        return self._places[mark]
 
 
 def event(body: dict[str, Any]) -> bytes:
