@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import InvalidChat, Unclear
+from ..errors import Unclear
 from ..types import Message, Piece, Reply, Tokens, Upstream
 from .faults import fault
 from .http import post, stream_post
@@ -25,8 +25,9 @@ FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-# Tokens of thinking by OpenAI's reasoning effort; the least that Anthropic takes is 1024.
-THINKING = {"low": 1024, "medium": 4096, "high": 16384}
+# Tokens of thinking by OpenAI's reasoning effort.
+THINKING = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768}
+LEAST_THINKING = 1024
 
 
 def complete(connection: Connection, key: Key, call: Upstream) -> Reply:
@@ -57,6 +58,8 @@ def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[P
             pieces = [piece for event in events.feed(chunk) for piece in translator.read(event.data)]
             if any(not piece.comment for piece in pieces):
                 answer.data_came()
+            if translator.over:
+                answer.finish()
             if pieces:
                 yield pieces
             if translator.over:
@@ -88,7 +91,8 @@ def body(call: Upstream, *, stream: bool) -> bytes:
         sent["system"] = system
     if "temperature" in given:
         sent["temperature"] = min(1, given["temperature"])
-    if "top_p" in given:
+    elif "top_p" in given:
+        # Not both: the newer models refuse that.
         sent["top_p"] = given["top_p"]
     if stop := given.get("stop"):
         sent["stop_sequences"] = [stop] if isinstance(stop, str) else stop
@@ -97,13 +101,22 @@ def body(call: Upstream, *, stream: bool) -> bytes:
         sent["tool_choice"] = choice_of(given.get("tool_choice", "auto"), given.get("parallel_tool_calls", True))
     if user := given.get("user"):
         sent["metadata"] = {"user_id": user}
-    budget = THINKING.get(given.get("reasoning_effort", ""), 0)
-    if budget and call.max_tokens > budget:
+    if budget := thinking_of(call, forced=sent.get("tool_choice", {}).get("type") in ("any", "tool")):
         # With thinking on, Anthropic takes no other temperature than its own.
         sent["thinking"] = {"type": "enabled", "budget_tokens": budget}
         sent.pop("temperature", None)
         sent.pop("top_p", None)
     return orjson.dumps(sent)
+
+
+def thinking_of(call: Upstream, *, forced: bool) -> int:
+    """Tokens to think with, at most half of the answer's; 0 where Anthropic would refuse it: before a forced tool, and
+    in the middle of tools whose calls had a thought before them, since those (signed) do not travel with our clients.
+    """
+    budget = min(THINKING.get(call.parameters.get("reasoning_effort", ""), 0), call.max_tokens // 2)
+    last = next((message for message in reversed(call.messages) if message["role"] == "assistant"), {})
+    under_way = bool(last.get("tool_calls"))
+    return 0 if forced or under_way or budget < LEAST_THINKING else budget
 
 
 def system_of(messages: Sequence[Message], response_format: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -124,6 +137,9 @@ def turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
             continue
         role = "assistant" if message["role"] == "assistant" else "user"
         content = content_of(message)
+        if not content:
+            # It said nothing, which Anthropic refuses to hear.
+            continue
         if found and found[-1]["role"] == role:
             found[-1]["content"].extend(content)
         else:
@@ -147,19 +163,19 @@ def content_of(message: Message) -> list[dict[str, Any]]:
     return blocks_of(message.get("content")) + calls
 
 
-def arguments_of(text: str | None) -> Any:
+def arguments_of(text: str | None) -> dict[str, Any]:
+    """What another model wrote may be no JSON, or half of it: it is then quoted, for Anthropic takes objects only."""
     try:
-        return orjson.loads(text or "{}")
-    except orjson.JSONDecodeError as error:
-        raise InvalidChat("tool_calls[].function.arguments is not JSON", "messages") from error
+        arguments = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        arguments = text
+    return arguments if isinstance(arguments, dict) else {"arguments": arguments}
 
 
 def blocks_of(content: Any) -> list[dict[str, Any]]:
-    if not content:
-        return []
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [block_of(part) for part in content]
+    """Without texts of mere blanks, which Anthropic refuses."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or ()
+    return [block_of(part) for part in parts if part["type"] != "text" or part["text"].strip()]
 
 
 def block_of(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,8 +192,8 @@ def block_of(part: Mapping[str, Any]) -> dict[str, Any]:
 def tool_of(function: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": function["name"],
-        "description": function.get("description", ""),
-        "input_schema": function.get("parameters") or {"type": "object"},
+        "description": function.get("description") or "",
+        "input_schema": {"type": "object", **(function.get("parameters") or {})},
     }
 
 

@@ -182,3 +182,122 @@ def test_an_error_in_a_stream(pro: Talker, standin: ProviderStandIn) -> None:
 def test_overloaded_falls_back(pro: Talker, standin: ProviderStandIn) -> None:
     standin["anthropic"].faults = [error(529, {"type": "error", "error": {"type": "overloaded_error"}})]
     assert pro.say(model="claude-sonnet-4")["provider"] == "groq"
+
+
+def asked(pro: Talker, standin: ProviderStandIn, **body: Any) -> dict[str, Any]:
+    """What Anthropic gets of a chat."""
+    standin["anthropic"].faults = [answers([{"type": "text", "text": "Bon."}])]
+    assert pro.complete(model="claude-sonnet-4", **body).status_code == 200
+    return standin["anthropic"].calls[-1].body
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "description": None, "parameters": {"properties": {}}}}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [{"id": "t0", "function": {"name": "weather"}}]}
+ANSWERED = {"role": "tool", "tool_call_id": "t0", "content": "22 °C"}
+ASK = {"role": "user", "content": "Météo ?"}
+THINK = {"reasoning_effort": "medium", "max_tokens": 6000, "tools": [WEATHER]}
+
+
+def test_thinking_fits_into_the_answer(pro: Talker, standin: ProviderStandIn) -> None:
+    sent = asked(pro, standin, reasoning_effort="high", max_tokens=6000)
+    assert sent["thinking"] == {"type": "enabled", "budget_tokens": 3000}
+    assert "thinking" not in asked(pro, standin, reasoning_effort="high", max_tokens=2000)
+
+
+def test_no_thinking_where_anthropic_refuses_it(pro: Talker, standin: ProviderStandIn) -> None:
+    """Before a forced tool, and after a call whose own (signed) thoughts did not come back with it."""
+    assert "thinking" in asked(pro, standin, messages=[ASK], **THINK)
+    assert "thinking" not in asked(pro, standin, messages=[ASK], **THINK, tool_choice="required")
+    assert "thinking" not in asked(pro, standin, messages=[ASK, CALLED, ANSWERED], **THINK)
+    assert "thinking" not in asked(pro, standin, messages=[ASK, CALLED, ANSWERED, ASK], **THINK)
+    done = [ASK, CALLED, ANSWERED, {"role": "assistant", "content": "Beau."}, ASK]
+    assert "thinking" in asked(pro, standin, messages=done, **THINK)
+
+
+def test_one_way_to_choose_among_words(pro: Talker, standin: ProviderStandIn) -> None:
+    """The newer models refuse both at once."""
+    sent = asked(pro, standin, temperature=0.3, top_p=0.9)
+    assert sent["temperature"] == 0.3
+    assert "top_p" not in sent
+    assert asked(pro, standin, top_p=0.9)["top_p"] == 0.9
+
+
+def test_a_history_that_another_model_wrote(pro: Talker, standin: ProviderStandIn) -> None:
+    """Nothing said, blanks, arguments that are no object: Anthropic would refuse each, and so the chat for ever."""
+
+    def calling(arguments: str) -> dict[str, Any]:
+        function = {"name": "weather", "arguments": arguments}
+        return {"role": "assistant", "content": " ", "tool_calls": [{"id": "t0", "function": function}]}
+
+    empty = {"role": "assistant", "content": ""}
+    sent = asked(pro, standin, messages=[ASK, empty, ASK, calling('{"city": "Or'), ANSWERED], tools=[WEATHER])
+    assert [turn["role"] for turn in sent["messages"]] == ["user", "assistant", "user"]
+    (used,) = sent["messages"][1]["content"]
+    assert used["input"] == {"arguments": '{"city": "Or'}
+    assert sent["tools"][0] == {
+        "name": "weather",
+        "description": "",
+        "input_schema": {"type": "object", "properties": {}},
+    }
+    sent = asked(pro, standin, messages=[ASK, calling("[1]"), ANSWERED], tools=[WEATHER])
+    assert sent["messages"][1]["content"][0]["input"] == {"arguments": [1]}
+
+
+def test_images(pro: Talker, standin: ProviderStandIn) -> None:
+    urls = ["https://example.dz/a.png", "data:image/png;base64,iVBORw0KGgo="]
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    sent = asked(pro, standin, messages=[{"role": "user", "content": parts}])
+    assert [block["source"] for block in sent["messages"][0]["content"]] == [
+        {"type": "url", "url": urls[0]},
+        {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+    ]
+
+
+def test_a_json_schema_is_asked_for_in_words(pro: Talker, standin: ProviderStandIn) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    sent = asked(pro, standin, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    assert json.dumps(schema, separators=(",", ":")) in sent["system"][0]["text"]
+    assert "JSON object" in asked(pro, standin, response_format={"type": "json_object"})["system"][0]["text"]
+
+
+def test_thinking_in_a_stream(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["anthropic"].faults = [
+        streams(
+            {"type": "message_start", "message": {"usage": {**USAGE, "output_tokens": 1}}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "EqQB"}},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "42"}},
+            {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 50}},
+            {"type": "message_stop"},
+        )
+    ]
+    events = events_of(pro.complete(model="claude-sonnet-4", stream=True))
+    assert text_of(events) == "42"
+    assert [event["choices"][0]["delta"].get("reasoning_content") for event in events[:-1]] == ["hm", None, None]
+    assert events[-2]["choices"][0]["finish_reason"] == "length"
+
+
+def test_overloaded_before_the_first_word_falls_back(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["anthropic"].faults = [
+        streams(
+            {"type": "message_start", "message": {"usage": USAGE}},
+            {"type": "ping"},
+            {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
+        )
+    ]
+    response = pro.complete(model="claude-sonnet-4", stream=True)
+    assert (response["X-IAF-Provider"], events_of(response)[-1]) == ("groq", "[DONE]")
+
+
+def test_a_stream_that_is_cut_is_billed_at_its_bound(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["anthropic"].faults = [
+        streams(
+            {"type": "message_start", "message": {"usage": USAGE}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Bon"}},
+        )
+    ]
+    events = events_of(pro.post(model="claude-sonnet-4", stream=True))
+    assert events[-1]["error"]["code"] == "provider_failed"
+    assert rows()[0].cost_usd > COST

@@ -150,6 +150,8 @@ def tool(entry: Any, where: str) -> dict[str, Any]:
     function = entry.get("function") if isinstance(entry, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise InvalidChat(_("%(field)s must be text"), f"{where}.function.name")
+    if not isinstance(function.get("parameters") or {}, dict):
+        raise InvalidChat(_("%(field)s must be an object"), f"{where}.function.parameters")
     kept = {field: function[field] for field in ("name", "description", "parameters", "strict") if field in function}
     return {"type": "function", "function": kept}
 
