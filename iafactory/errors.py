@@ -106,7 +106,10 @@ ERRORS: dict[type[BaseException], Error] = {
         404, "model_not_found", _("There is no model “%(model)s”. GET /api/v2/models lists those that there are.")
     ),
     llmrouter.PromptTooLong: Error(
-        400, "prompt_too_long", _("The prompt is longer than the model “%(model)s” can read.")
+        # LiteLLM, and with it aider, know such an error by these words.
+        400,
+        "prompt_too_long",
+        _("The prompt is longer than the model's context length (“%(model)s”)."),
     ),
     llmrouter.Declined: Error(400, "request_declined", _("The model's provider declined this request.")),
     llmrouter.TryAnotherRoute: Error(502, "provider_failed", _("The provider failed in the middle of its answer.")),
@@ -132,6 +135,9 @@ ERRORS: dict[type[BaseException], Error] = {
     RedisError: AWAY,
 }
 
+# What OpenAI's clients look for: LangChain tells a prompt that is too long by its code.
+OPENAI_CODES = {"prompt_too_long": "context_length_exceeded", "invalid_credentials": "invalid_api_key"}
+
 
 def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
     """The answer for whatever was raised; the unexpected is logged with its traceback."""
@@ -141,6 +147,8 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
     response = json_reply(body_of(request, error, known), known.status)
     if known.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if allowed := getattr(error, "allowed", None):
+        response.headers["Allow"] = allowed
     if retry_after := retry_after_of(error, known):
         response.headers["Retry-After"] = str(retry_after)
     if (limits := getattr(error, "limits", None)) is not None:
@@ -155,6 +163,7 @@ def body_of(request: HttpRequest, error: BaseException, known: Error) -> dict[st
     code, message, details = code_of(error, known), sentence(request, known, error), details_of(error)
     if speaks_openai(request):
         field = details.get("field") if isinstance(details, dict) else None
+        code = OPENAI_CODES.get(code, code)
         return {"error": {"message": message, "type": openai_type(known), "param": field, "code": code}}
     return {"error": {"code": code, "message": message, **({"details": details} if details else {})}}
 
@@ -258,4 +267,4 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     # The traceback is logged by Django.
-    return json_reply({"error": {"code": UNEXPECTED.code, "message": sentence(request, UNEXPECTED, Exception())}}, 500)
+    return json_reply(body_of(request, Exception(), UNEXPECTED), 500)

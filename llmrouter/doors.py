@@ -13,10 +13,14 @@ from .journey import Origin
 LONGEST_CLIENT_ID = 128
 
 
+class OnlyPost(MethodNotAllowed):
+    allowed = "POST"
+
+
 def origin_of(request: HttpRequest) -> Origin:
     """Who calls, by which door; the caller stays on the request for the middleware."""
     if request.method != "POST":
-        raise MethodNotAllowed(request.method or "")
+        raise OnlyPost(request.method or "")
     caller = authenticate(request.headers.get("Authorization"))
     request.caller = caller  # type: ignore[attr-defined]
     request_id: str = request.request_id  # type: ignore[attr-defined]

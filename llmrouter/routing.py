@@ -37,13 +37,15 @@ class Plan:
 
 
 def plan(model: Model, chat: Chat, entitlement: Entitlement, catalogue: Catalogue) -> Plan:
-    """Raises `PromptTooLong` when not even the asked model could read it."""
+    """Raises `PromptTooLong` or `InvalidChat` when neither the model nor what the tier has instead could read it."""
     if estimated_tokens(chat) > model.context_window:
         raise PromptTooLong(model.name)
     locked = not model.open_to(entitlement.tier, entitlement.rank)
     own = () if locked else model.routes
-    if chat.images and not any(route.image_tokens for route in model.routes):
+    if chat.images and not takes_images(model):
         raise InvalidChat(_("the model %(model)s takes no images"), "messages", model=model.name)
+    if locked:
+        refuse_what_only_it_could_read(model, chat, catalogue)
     good = able(in_order([route for route in own if route.good]), chat)
     cheap = able(in_order([route for route in own if not route.good]), chat)
     stand_in = able(catalogue.stand_in.routes if catalogue.stand_in else (), chat, besides=cheap)
@@ -56,6 +58,19 @@ def plan(model: Model, chat: Chat, entitlement: Entitlement, catalogue: Catalogu
         eligible=model.good and not locked,
         locked=locked,
     )
+
+
+def takes_images(model: Model) -> bool:
+    return bool(model.image_tokens) or any(route.image_tokens for route in model.routes)
+
+
+def refuse_what_only_it_could_read(model: Model, chat: Chat, catalogue: Catalogue) -> None:
+    """The tier may not have the model, and what it may have instead could never serve this: no outage, then."""
+    others = [other for other in (catalogue.stand_in, catalogue.last_resort) if other is not None]
+    if chat.images and not any(map(takes_images, others)):
+        raise InvalidChat(_("your tier has no model that takes images"), "messages")
+    if others and all(estimated_tokens(chat) > other.context_window for other in others):
+        raise PromptTooLong(others[0].name)
 
 
 def in_order(routes: Sequence[Route]) -> list[Route]:

@@ -4,7 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 
+from accounts.models import User
+from billing.models import Tier
+from llmrouter.models import Model
 from tests.standins.provider import ProviderStandIn, error
 from usage import budget
 
@@ -145,6 +149,62 @@ def test_an_image_for_a_model_that_takes_none(pro: Talker, standin: ProviderStan
     assert "takes no images" in response.json()["error"]["message"]
 
 
+def test_an_image_where_the_tier_has_no_model_for_it(free: Talker, standin: ProviderStandIn) -> None:
+    """Not an outage, which clients would try again."""
+    parts = [{"type": "image_url", "image_url": {"url": PIXEL}}]
+    response = free.complete(messages=[{"role": "user", "content": parts}])
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "messages")
+    assert "no model that takes images" in response.json()["error"]["message"]
+    assert standin["groq"].calls == []
+
+
+def test_a_prompt_that_only_a_locked_model_could_read(free: Talker) -> None:
+    response = free.complete(model="claude-sonnet-5.5", messages=[{"role": "user", "content": "a" * 1_100_000}])
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert "gpt-oss-120b" in response.json()["error"]["message"]
+
+
+def test_an_image_while_its_provider_is_not_configured(pro: Talker, settings: Any) -> None:
+    """The model does take images: it is we who cannot."""
+    settings.ENVIRONMENT.pop("OPENROUTER_API_KEY")
+    parts = [{"type": "image_url", "image_url": {"url": PIXEL}}]
+    assert pro.complete(messages=[{"role": "user", "content": parts}]).status_code == 502
+
+
+def test_an_image_is_not_a_matter_of_the_split(bob: User, standin: ProviderStandIn) -> None:
+    """Groq's share of a student's turns has no model for it."""
+    student = Talker(bob)
+    parts = [{"type": "image_url", "image_url": {"url": PIXEL}}]
+    for _ in range(8):
+        response = student.complete(messages=[{"role": "user", "content": parts}], max_tokens=10)
+        assert response["X-IAF-Provider"] == "openrouter"
+    assert standin["groq"].calls == []
+
+
+def test_empty_fields_are_fields_not_used(pro: Talker, standin: ProviderStandIn) -> None:
+    unused = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "user": "", "stop": [], "seed": None}
+    assert pro.complete(**unused).status_code == 200
+    assert not set(unused) & set(standin["openrouter"].calls[0].body)
+
+
+def test_a_long_id_of_a_user_is_cut(pro: Talker, standin: ProviderStandIn) -> None:
+    assert pro.complete(user="u" * 500).status_code == 200
+    assert standin["openrouter"].calls[0].body["user"] == "u" * 64
+
+
+def test_a_json_schema_goes_upstream_whole(pro: Talker, standin: ProviderStandIn) -> None:
+    schema = {"name": "w", "strict": True, "schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    asked = {"type": "json_schema", "json_schema": schema}
+    assert pro.complete(response_format=asked).status_code == 200
+    assert standin["openrouter"].calls[0].body["response_format"] == asked
+
+
+@pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "weather"}}])
+def test_a_choice_of_tool_goes_upstream(pro: Talker, standin: ProviderStandIn, choice: Any) -> None:
+    assert pro.complete(tools=[WEATHER], tool_choice=choice).status_code == 200
+    assert standin["openrouter"].calls[0].body["tool_choice"] == choice
+
+
 def test_the_bytes_of_an_image_are_not_held_as_text(pro: Talker, settings: Any) -> None:
     settings.DAILY_BUDGET_USD = Decimal("0.05")
     parts = [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}]
@@ -180,6 +240,24 @@ ERRORS: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "hot": ({"temperature": 9}, 400, "invalid_request_error", "invalid_request"),
     "tools of another type": ({"tools": "weather"}, 400, "invalid_request_error", "invalid_request"),
     "a tool without a name": ({"tools": [{"type": "function"}]}, 400, "invalid_request_error", "invalid_request"),
+    "the role of 2023": (
+        {"messages": [{"role": "function", "name": "f", "content": "x"}]},
+        400,
+        "invalid_request_error",
+        "invalid_request",
+    ),
+    "parameters that are no schema": (
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]},
+        400,
+        "invalid_request_error",
+        "invalid_request",
+    ),
+    "a prompt beyond the window": (
+        {"messages": [{"role": "user", "content": "a" * 1_100_000}]},
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+    ),
     "a format that is none": ({"response_format": {"type": "xml"}}, 400, "invalid_request_error", "invalid_request"),
     "no cap": ({"max_completion_tokens": -1}, 400, "invalid_request_error", "invalid_request"),
 }
@@ -205,12 +283,64 @@ def test_a_spent_quota_is_not_to_be_tried_again(free: Talker) -> None:
     assert "messages" in response.json()["error"]["message"]
 
 
-def test_bad_credentials(db: None) -> None:
-    from django.test import Client
-
-    response = Client().post("/v1/chat/completions", "{}", content_type="application/json")
+@pytest.mark.parametrize(
+    ("headers", "code"), [({}, "not_authenticated"), ({"Authorization": "Bearer iaf_x"}, "invalid_api_key")]
+)
+def test_bad_credentials(db: None, headers: dict[str, str], code: str) -> None:
+    response = Client().post("/v1/chat/completions", "{}", content_type="application/json", headers=headers)
     assert response.status_code == 401
-    assert response.json()["error"]["type"] == "authentication_error"
+    assert (response.json()["error"]["type"], response.json()["error"]["code"]) == ("authentication_error", code)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/responses", "/v1/models/", "/v1/chat/completions/"])
+def test_what_is_not_there_is_told_as_openai_tells_it(pro: Talker, path: str) -> None:
+    response = pro.send(path, {})
+    assert (response.status_code, response.json()["error"]["type"]) == (404, "invalid_request_error")
+    assert sorted(response.json()["error"]) == ["code", "message", "param", "type"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/api/v2/chat"])
+def test_another_method(pro: Talker, path: str) -> None:
+    method = Client().put if path == "/v1/models" else Client().get
+    response = method(path, headers={"Authorization": f"Bearer {pro.key}"})
+    assert (response.status_code, response.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert ("POST" in response["Allow"]) == (path != "/v1/models")
+
+
+def test_a_body_that_is_too_large(pro: Talker) -> None:
+    response = pro.send("/v1/chat/completions", b'{"model": "' + b"a" * 9_000_000 + b'"}')
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "body_too_large")
+
+
+def test_a_limit_per_minute_may_be_tried_again(pro: Talker) -> None:
+    Tier.objects.filter(name="pro").update(requests_per_minute=1)
+    assert pro.complete().status_code == 200
+    response = pro.complete()
+    assert (response.status_code, response.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert "x-should-retry" not in response
+    assert 0 < int(response["Retry-After"]) <= 60
+
+
+def test_a_spent_budget_is_not_to_be_tried_again(pro: Talker, redis: Any, settings: Any) -> None:
+    for name in ("GROQ_API_KEY", "GROQ_BASE_URL"):
+        settings.ENVIRONMENT.pop(name)
+    Model.objects.filter(last_resort=True).update(enabled=False)
+    budget.counters()
+    redis.set("budget:today:usd", "51.0")
+    response = pro.complete()
+    assert (response.status_code, response.json()["error"]["code"]) == (429, "budget_exceeded")
+    assert response.json()["error"]["type"] == "insufficient_quota"
+    assert response["x-should-retry"] == "false"
+
+
+def test_a_crash_has_openais_shape_too(pro: Talker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("llmrouter.v1.views.catalogue", crash)
+    client = Client(raise_request_exception=False)
+    response = client.get("/v1/models", headers={"Authorization": f"Bearer {pro.key}"})
+    assert (response.status_code, response.json()["error"]["type"]) == (500, "server_error")
 
 
 def test_models(pro: Talker) -> None:

@@ -14,9 +14,12 @@ from ..errors import InvalidChat
 from ..serializers import flag, number, parse_object, refuse_many, text, whole
 from ..types import Chat, Message
 
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+ROLES = ("system", "developer", "user", "assistant", "tool")
 MOST_TOOLS = 128
 MOST_STOPS = 16
+LONGEST_USER = 64
+# Refused by providers where there are no tools.
+ABOUT_TOOLS = ("tool_choice", "parallel_tool_calls")
 
 
 def parse_v1(body: bytes) -> Chat:
@@ -61,8 +64,8 @@ def message_of(message: Any, where: str) -> Message:
         raise InvalidChat(_("%(field)s must be one of: %(allowed)s"), f"{where}.role", allowed=", ".join(ROLES))
     role = message["role"]
     found: dict[str, Any] = {
-        # Providers other than OpenAI know neither `developer` nor `function`.
-        "role": {"developer": "system", "function": "tool"}.get(role, role),
+        # Providers other than OpenAI do not know `developer`.
+        "role": "system" if role == "developer" else role,
         "content": content_of(message.get("content"), f"{where}.content"),
     }
     if isinstance(message.get("name"), str):
@@ -128,7 +131,9 @@ def image_urls(messages: list[Message]) -> list[str]:
 
 
 def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: check(given, name) for name, check in PARAMETERS.items() if given.get(name) is not None}
+    """Those that say something: some clients send an empty text or list for a field that they do not use."""
+    found = {name: check(given, name) for name, check in PARAMETERS.items() if given.get(name) not in (None, "", [])}
+    return found if "tools" in found else {name: found[name] for name in found if name not in ABOUT_TOOLS}
 
 
 def stops(given: Mapping[str, Any], name: str) -> Any:
@@ -202,6 +207,13 @@ def effort(given: Mapping[str, Any], name: str) -> str:
     return str(given[name])
 
 
+def user(given: Mapping[str, Any], name: str) -> str:
+    """An id that means something to its sender only, so as much of it as all providers take."""
+    if not isinstance(given[name], str):
+        raise InvalidChat(_("%(field)s must be text"), name)
+    return str(given[name][:LONGEST_USER])
+
+
 def biases(given: Mapping[str, Any], name: str) -> dict[str, float]:
     value = given[name]
     if not isinstance(value, dict) or not all(isinstance(bias, (int, float)) for bias in value.values()):
@@ -216,7 +228,7 @@ PARAMETERS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
     "frequency_penalty": between(-2, 2),
     "stop": stops,
     "seed": integer,
-    "user": lambda given, name: text(given, name, default=""),
+    "user": user,
     "tools": tools,
     "tool_choice": tool_choice,
     "parallel_tool_calls": flag,
