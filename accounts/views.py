@@ -2,7 +2,7 @@ from typing import Any
 
 from django.http import Http404
 from django.utils.translation import get_language_from_request
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -30,12 +30,23 @@ from .tokens import TokenPair, issue_tokens, rotate_tokens, spend_refresh_token
 
 REFRESH_LIMIT = "60/m"
 
+SOMEBODY = OpenApiExample(
+    "somebody", {"email": "amina@example.dz", "password": "correct horse battery"}, request_only=True
+)
+LAPTOP = OpenApiExample("a laptop", {"name": "laptop"}, request_only=True)
+
 
 class RegisterView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=RegistrationSerializer, responses={201: RegisteredSerializer}, tags=["auth"])
+    @extend_schema(
+        summary="Sign up",
+        request=RegistrationSerializer,
+        responses={201: RegisteredSerializer},
+        examples=[SOMEBODY],
+        tags=["auth"],
+    )
     def post(self, request: Request) -> Response:
         count_sign_up(request._request)
         wanted = checked(RegistrationSerializer, request)
@@ -49,7 +60,9 @@ class LoginView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=LoginSerializer, responses=TokensSerializer, tags=["auth"])
+    @extend_schema(
+        summary="Log in", request=LoginSerializer, responses=TokensSerializer, examples=[SOMEBODY], tags=["auth"]
+    )
     def post(self, request: Request) -> Response:
         given = checked(LoginSerializer, request)
         user = right_password(request._request, email=given["email"], password=given["password"])
@@ -61,7 +74,12 @@ class RefreshView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=RefreshSerializer, responses=TokensSerializer, tags=["auth"])
+    @extend_schema(
+        summary="New tokens for a refresh token, which is good for one use",
+        request=RefreshSerializer,
+        responses=TokensSerializer,
+        tags=["auth"],
+    )
     def post(self, request: Request) -> Response:
         limit_attempts(request._request, "refresh", REFRESH_LIMIT)
         return Response(tokens_body(rotate_tokens(checked(RefreshSerializer, request)["refresh_token"])))
@@ -71,7 +89,7 @@ class LogoutView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=RefreshSerializer, responses={204: None}, tags=["auth"])
+    @extend_schema(summary="Log out", request=RefreshSerializer, responses={204: None}, tags=["auth"])
     def post(self, request: Request) -> Response:
         limit_attempts(request._request, "logout", REFRESH_LIMIT)
         spend_refresh_token(checked(RefreshSerializer, request)["refresh_token"])
@@ -81,11 +99,17 @@ class LogoutView(APIView):
 class ApiKeysView(APIView):
     permission_classes = (LoggedIn,)
 
-    @extend_schema(responses=ApiKeySerializer(many=True), tags=["auth"])
+    @extend_schema(summary="Your API keys", responses=ApiKeySerializer(many=True), tags=["auth"])
     def get(self, request: Request) -> Response:
         return Response(ApiKeySerializer(keys_of(caller_of(request).user_id), many=True).data)
 
-    @extend_schema(request=NewApiKeySerializer, responses={201: NewApiKeySerializer}, tags=["auth"])
+    @extend_schema(
+        summary="Make an API key; it is shown this once",
+        request=NewApiKeySerializer,
+        responses={201: NewApiKeySerializer},
+        examples=[LAPTOP],
+        tags=["auth"],
+    )
     def post(self, request: Request) -> Response:
         limit_attempts(request._request, "keys", KEYS_LIMIT, account=str(caller_of(request).user_id))
         name = checked(NewApiKeySerializer, request)["name"]
@@ -96,7 +120,7 @@ class ApiKeysView(APIView):
 class ApiKeyView(APIView):
     permission_classes = (LoggedIn,)
 
-    @extend_schema(responses={204: None}, tags=["auth"])
+    @extend_schema(summary="Revoke an API key", responses={204: None}, tags=["auth"])
     def delete(self, request: Request, key_id: int) -> Response:
         limit_attempts(request._request, "keys", KEYS_LIMIT, account=str(caller_of(request).user_id))
         if not revoke_key(user_id=caller_of(request).user_id, key_id=key_id):

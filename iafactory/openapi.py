@@ -37,7 +37,8 @@ def add_the_chat(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     """A postprocessing hook: the chat's paths, and to every operation that it may answer an error."""
     chat = described_chat()
     result["paths"] = dict(sorted({**result["paths"], **chat["paths"]}.items()))
-    result["components"].setdefault("schemas", {}).update(chat["components"]["schemas"])
+    for kind, described in chat["components"].items():
+        result["components"].setdefault(kind, {}).update(described)
     for operations in result["paths"].values():
         for operation in operations.values():
             operation["responses"].setdefault("default", ERROR)

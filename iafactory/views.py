@@ -34,7 +34,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 class MeView(APIView):
-    @extend_schema(responses=MeSerializer, tags=["auth"])
+    @extend_schema(summary="Who you are", responses=MeSerializer, tags=["auth"])
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
         tier = entitlements_for(caller.user_id).tier
@@ -52,7 +52,7 @@ class UsageTodaySerializer(serializers.Serializer[None]):
 
 
 class UsageTodayView(APIView):
-    @extend_schema(responses=UsageTodaySerializer, tags=["usage"])
+    @extend_schema(summary="Where you stand today", responses=UsageTodaySerializer, tags=["usage"])
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
         entitlement = entitlements_for(caller.user_id)
@@ -114,7 +114,7 @@ class UsageView(ListAPIView[UsageLog]):
     serializer_class = UsageRowSerializer
     pagination_class = NewestFirst
 
-    @extend_schema(tags=["usage"])
+    @extend_schema(summary="Your calls, newest first", tags=["usage"])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 

@@ -103,7 +103,7 @@ class ModelsSerializer(serializers.Serializer[None]):
 
 
 class ModelsView(APIView):
-    @extend_schema(responses=ModelsSerializer, tags=["chat"])
+    @extend_schema(summary="The models, and which your tier may have", responses=ModelsSerializer, tags=["chat"])
     def get(self, request: Request) -> Response:
         entitlement = entitlements_for(caller_of(request).user_id)
         known = catalogue()

@@ -65,13 +65,13 @@ MODELS = inline_serializer(
 
 
 class ModelsView(APIView):
-    @extend_schema(operation_id="openai_models", responses=MODELS, tags=["OpenAI"])
+    @extend_schema(summary="OpenAI's list of models", operation_id="openai_models", responses=MODELS, tags=["OpenAI"])
     def get(self, request: Request) -> Response:
         return Response({"object": "list", "data": [described(model) for model in catalogue().models.values()]})
 
 
 class ModelView(APIView):
-    @extend_schema(operation_id="openai_model", responses=OpenAIModelSerializer, tags=["OpenAI"])
+    @extend_schema(summary="One of them", operation_id="openai_model", responses=OpenAIModelSerializer, tags=["OpenAI"])
     def get(self, request: Request, name: str) -> Response:
         return Response(described(find(name)))
 
