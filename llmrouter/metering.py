@@ -25,6 +25,7 @@ class Meter:
         self.finish_reason = ""
         # Whether `_tokens` are the whole answer's: some tell with each piece what it came to so far.
         self._told = False
+        self._behind = ""
         self._was_cut = False
         self._deltas = 0
         self._bytes = 0
@@ -37,6 +38,7 @@ class Meter:
     def _take(self, piece: Piece) -> bool:
         if piece.finish_reason:
             self.finish_reason = piece.finish_reason
+        self._behind = piece.behind or self._behind
         if piece.tokens is not None:
             self._tokens, self._cost = piece.tokens, piece.cost
             self._told = bool(self.finish_reason) or piece.delta is None
@@ -61,7 +63,7 @@ class Meter:
 
     def read_on(self, pieces: Iterator[list[Piece]]) -> None:
         """The client is gone. Where hanging up does not end the bill, read on for the usage; else do nothing."""
-        if self._attempt.route.connection.provider.abort_stops_billing:
+        if self._attempt.route.connection.provider.abort_ends_the_bill(self._behind):
             return
         until = time.monotonic() + READ_ON_SECONDS
         try:

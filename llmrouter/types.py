@@ -67,6 +67,8 @@ class Piece:
     logprobs: Any = None
     tokens: Tokens | None = None
     cost: int | None = None
+    # Who really answers, where a provider only passes on (OpenRouter).
+    behind: str = ""
     comment: bool = False
 
 

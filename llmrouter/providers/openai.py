@@ -111,7 +111,7 @@ def body(connection: Connection, call: Upstream, *, stream: bool = False) -> byt
         "model": call.model,
         "messages": [message_for(provider, message) for message in call.messages],
         provider.cap_field: call.max_tokens,
-        **{name: value for name, value in call.parameters.items() if name not in provider.drops},
+        **without(call.parameters, provider.drops_for(call.model)),
     }
     if provider.takes_max_price and call.max_price is not None:
         prompt, completion = call.max_price
@@ -211,13 +211,14 @@ def piece(event: Event, answer_headers: Mapping[str, str], connection: Connectio
         raise fault(connection.provider, status_inside(chunk), answer_headers, event.data, model=call.model)
     choice = _first(chunk.get("choices")) or {}
     usage = usage_in(chunk, choice)
-    delta = choice.get("delta")
+    delta, behind = choice.get("delta"), chunk.get("provider")
     return Piece(
         delta=said_in(delta) if isinstance(delta, dict) else None,
         finish_reason=finish_reason(choice.get("finish_reason")),
         logprobs=choice.get("logprobs"),
         tokens=tokens(usage),
         cost=billed(usage) if connection.provider.tells_cost else None,
+        behind=behind if isinstance(behind, str) else "",
     )
 
 
@@ -232,8 +233,8 @@ def whole_piece(whole: Reply) -> Piece:
     return Piece(delta=delta, finish_reason=whole.finish_reason, tokens=whole.tokens, cost=whole.cost)
 
 
-def without(message: Message, names: frozenset[str]) -> Message:
-    return {name: value for name, value in message.items() if name not in names} if names else message
+def without(fields: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names} if names else fields
 
 
 def status_inside(error: Any) -> int:

@@ -14,7 +14,7 @@ from accounts.once import Once
 
 SOURCE = Path(__file__).with_name("registry.toml")
 SETS = ("drops", "message_drops", "too_long_statuses")
-LISTS = ("bad_key_phrases", "no_credit_phrases")
+LISTS = ("bad_key_phrases", "no_credit_phrases", "bills_on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,11 @@ class Provider:
     message_drops: frozenset[str] = frozenset()
     cache_marks: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    # What some of its models refuse beyond that: (regular expression of the name, parameters).
+    model_drops: tuple[tuple[str, frozenset[str]], ...] = ()
     abort_stops_billing: bool = False
+    # Those behind it (in lower case, by how their names begin) at which an aborted call is billed to its end.
+    bills_on: tuple[str, ...] = ()
     tells_cost: bool = False
     takes_max_price: bool = False
     # What its error messages say (in lower case) where no code does.
@@ -73,6 +77,12 @@ class Provider:
     no_credit_phrases: tuple[str, ...] = ()
     too_long_statuses: frozenset[int] = frozenset()
     patience: Patience = field(default_factory=Patience)
+
+    def drops_for(self, model: str) -> frozenset[str]:
+        return self.drops.union(*(names for pattern, names in self.model_drops if re.match(pattern, model)))
+
+    def abort_ends_the_bill(self, behind: str) -> bool:
+        return self.abort_stops_billing and not behind.lower().startswith(self.bills_on)
 
     @property
     def variable(self) -> str:
@@ -122,6 +132,7 @@ def _provider(name: str, entry: dict[str, Any]) -> Provider:
     check |= {field: tuple(check[field]) for field in ("accepted", "refused") if field in check}
     entry |= {field: frozenset(entry[field]) for field in SETS if field in entry}
     entry |= {field: tuple(entry[field]) for field in LISTS if field in entry}
+    entry["model_drops"] = tuple((pattern, frozenset(names)) for pattern, names in entry.get("model_drops", {}).items())
     entry["patience"] = Patience(**entry.get("patience", {}))
     return Provider(name=name, check=KeyCheck(**check), **entry)
 

@@ -233,6 +233,35 @@ def test_a_usage_with_every_piece_is_that_of_the_last(pro: Talker, standin: Prov
     assert budget.counters().held == 0
 
 
+@pytest.mark.parametrize(("behind", "read_on"), [("Anthropic", False), ("Amazon Bedrock", True), ("Google", True)])
+def test_hanging_up_on_openrouter_is_a_matter_of_who_is_behind_it(
+    pro: Talker, standin: ProviderStandIn, behind: str, read_on: bool
+) -> None:
+    """Some bill an aborted call to its end: there the end is waited for, and its bill is the true one."""
+    pieces = [chunk({"content": "mot "}, provider=behind) for _ in range(9)]
+    usage = {"prompt_tokens": 9, "completion_tokens": 9, "cost": 0.25}
+    standin["openrouter"].faults = [streams(*pieces, chunk({}, "stop"), {"choices": [], "usage": usage})]
+    response = pro.complete(stream=True)
+    next(iter(response.streaming_content))
+    for close in response._resource_closers:
+        close()
+    (row,) = rows()
+    assert (row.estimated, row.cost_usd == Decimal("0.25")) == (not read_on, read_on)
+
+
+def test_openais_reasoning_models_are_not_sent_what_they_refuse(
+    pro: Talker, standin: ProviderStandIn, settings: Any
+) -> None:
+    serve_by("openai", standin, settings)
+    pro.say()
+    assert standin["openai"].calls[0].body["temperature"] == 0.7
+    Route.objects.filter(model_id="gpt-4o").update(upstream="gpt-5.6-terra")
+    forget_catalogue()
+    pro.complete(temperature=0.2, stop="x", seed=3)
+    assert not {"temperature", "stop"} & set(standin["openai"].calls[1].body)
+    assert standin["openai"].calls[1].body["seed"] == 3
+
+
 # prompt, cached, audio, completion, reasoning, audio -> what is priced
 COUNTS: dict[str, tuple[dict[str, Any], Tokens]] = {
     "all kinds, each a part of its whole": (
