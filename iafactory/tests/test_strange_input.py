@@ -35,6 +35,12 @@ def test_a_body_of_another_type(client: Client) -> None:
     assert response.status_code == 415
 
 
+def test_a_browser_at_an_address_of_the_api(client: Client, alice: User) -> None:
+    headers = {"Authorization": f"Bearer {AccessToken.for_user(alice)}", "Accept": "text/html"}
+    response = client.get("/api/v2/usage", headers=headers)
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+
+
 def test_a_host_that_is_not_ours(client: Client, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["api.iafactory.dz"]
     response = client.get("/api/auth/me", headers={"Host": "evil.example"})
