@@ -295,6 +295,23 @@ UNFOLD = {
     "SITE_HEADER": "IA Factory",
     "SITE_SYMBOL": "hub",
     "SHOW_LANGUAGES": True,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "iafactory.dashboard.navigation.icon"}],
+    # The green of the public pages.
+    "COLORS": {
+        "primary": {
+            "50": "#eef8f4",
+            "100": "#d7eee4",
+            "200": "#aedcca",
+            "300": "#79c4a8",
+            "400": "#42a783",
+            "500": "#1c8b66",
+            "600": "#0b6b4f",
+            "700": "#095842",
+            "800": "#084636",
+            "900": "#06392c",
+            "950": "#032019",
+        }
+    },
     "STYLES": ["iafactory.dashboard.navigation.style"],
     "SIDEBAR": {"show_search": True, "navigation": "iafactory.dashboard.navigation.navigation"},
     "SITE_FAVICONS": [

@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from accounts.admin import ReadOnlyAdmin
 from accounts.models import SignUp, User
 
+from . import ban_actions  # noqa: F401 (it adds itself to the list of users)
 from .bans import soft_ban
 from .farming import SUSPECT
 from .models import BudgetReset, DeadLetter, UsageLog

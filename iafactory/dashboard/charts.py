@@ -3,6 +3,7 @@
 A chart is drawn on a field of 1000 by 200 units that is stretched to its place, so the words stand beside it, in HTML.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -93,10 +94,11 @@ def side_by_side(
 ) -> Chart:
     """Bars beside each other, and a line through the points' `line`; the scale goes below zero where they do."""
     lines = [point.line for point in points if point.line is not None]
-    top = ceiling(max([value for point in points for value in point.values] + lines, default=Decimal(0)))
-    depth = -min([*lines, Decimal(0)])
-    bottom = -ceiling(depth) if depth > 0 else Decimal(0)
-    reach = top - bottom
+    scale = scale_of(
+        min([*lines, Decimal(0)]),
+        max([value for point in points for value in point.values] + lines, default=Decimal(0)),
+    )
+    top, reach = scale[0], scale[0] - scale[-1]
     base = top * HEIGHT / reach
     columns = []
     for place, point in enumerate(points):
@@ -120,9 +122,15 @@ def side_by_side(
         for place, point in enumerate(points)
         if point.line is not None
     )
-    scale = (top, Decimal(0), bottom) if bottom else (top, top / 2, Decimal(0))
     drawn = line if any(lines) else ""
     return Chart(tuple(columns), tuple(series), scale, tuple(ticks), drawn, line_shade, _text(base))
+
+
+def scale_of(least: Decimal, most: Decimal) -> tuple[Decimal, ...]:
+    """Round numbers at even distances, from above the most down to zero, or to below the least."""
+    step = ceiling(max(most, -least) / 3)
+    above = max(1, math.ceil(most / step))
+    return tuple(n * step for n in range(above, -math.ceil(-least / step) - 1, -1))
 
 
 def ceiling(value: Decimal) -> Decimal:

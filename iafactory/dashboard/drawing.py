@@ -76,7 +76,7 @@ def last_30_days(today: date) -> Chart:
             )
         )
     series = [Series(_("Revenue"), REVENUE), Series(_("Cost"), COST), Series(_("Margin"), MARGIN)]
-    ticks = [date_format(days[place], "j M") for place in (0, 10, 20)] + [_("today")]
+    ticks = [date_format(days[place], "j N") for place in (0, 10, 20)] + [_("today")]
     chart = side_by_side(points, series[:2], ticks, line_shade=MARGIN)
     return Chart(chart.columns, tuple(series), chart.scale, chart.ticks, chart.line, chart.line_shade, chart.base)
 

@@ -30,7 +30,11 @@ SUBJECTS: dict[str | Promise, dict[str, str]] = {
         "usage.DeadLetter": "mark_email_unread",
     },
     _("Models"): {"llmrouter.Model": "neurology", "llmrouter.Route": "alt_route"},
-    _("Supervision"): {"alerts.Incident": "notifications", "accounts.StaffAction": "history"},
+    _("Supervision"): {
+        "alerts.Incident": "notifications",
+        "alerts.Message": "outgoing_mail",
+        "accounts.StaffAction": "history",
+    },
 }
 
 
@@ -64,6 +68,10 @@ def link_of(found: "admin.ModelAdmin[Any]") -> str:
 def _capital(name: str | Promise) -> str:
     text = str(name)
     return text[:1].upper() + text[1:]
+
+
+def icon(request: HttpRequest) -> str:
+    return static("iafactory/favicon.svg")
 
 
 def style(request: HttpRequest) -> str:

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import SoftBan, User
 from iafactory.alerts import rules
 from iafactory.alerts.rules import Alert
+from usage.ban_forms import BanForm, ban_with, lift_with
 from usage.clock import today as this_day
 from usage.clock import zone
 from usage.errors import NotNow
@@ -23,7 +24,6 @@ from usage.reports.today import ProviderFigures, Totals, UserFigures
 
 from . import drawing, links
 from .api import DashboardApi
-from .banning import BanForm, ban_with, lift_with
 from .charts import Chart
 from .economics_by import TierRow, UserRow, tier_rows, user_rows
 from .figures import Budget, Economics, budget_now, economics

@@ -26,6 +26,15 @@ def number(count: int | Decimal | None) -> SafeString:
 
 
 @register.filter
+def compact(count: int) -> SafeString:
+    """`950`, `12.4 k`, `3.1 M`: where the size is what matters."""
+    for size, sign in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return isolated(f"{number_format(Decimal(count) / size, 1)} {sign}")
+    return isolated(number_format(count))
+
+
+@register.filter
 def whole(count: Decimal) -> SafeString:
     """A tick of a scale: 2.5 stays what it is, 10 has no places."""
     return isolated(number_format(count.normalize() if count % 1 else int(count), force_grouping=True))

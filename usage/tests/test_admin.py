@@ -69,7 +69,6 @@ def test_search_is_by_exact_ids(staff: Client) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/admin/",
         "/admin/accounts/user/",
         "/admin/accounts/softban/",
         "/admin/billing/tier/",

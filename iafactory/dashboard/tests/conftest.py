@@ -53,7 +53,7 @@ def with_jwt(user: User) -> Client:
 @pytest.fixture
 def at_the_admin(sara: User) -> Client:
     """Sara's browser."""
-    client = Client(headers={"Accept": "text/html"})
+    client = Client(headers={"Accept": "text/html", "Accept-Language": "en"})
     client.force_login(sara)
     return client
 

@@ -10,10 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
-from usage import bans
-from usage.errors import NotNow
 
-HOURS = (24, 72, 168, 720)
+from . import bans
+from .errors import NotNow
 
 
 class BanForm(forms.Form):
