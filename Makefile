@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint types imports unit clients format messages lock clean bench-streams
+.PHONY: run test lint types imports unit clients format messages lock clean bench-streams bench-dashboard
 
 run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
@@ -35,6 +35,10 @@ format: .venv/installed-dev
 # Measurements (docs/performance.md). They want the machine to themselves.
 bench-streams: .venv/installed var/bench/venv/installed
 	$(BIN)/python -m benchmarks.streams $(if $(STREAMS),--streams $(STREAMS))
+
+# The operator's page and JSON over ROWS usage rows (2 million unless said otherwise).
+bench-dashboard: .venv/installed
+	$(BIN)/python -m benchmarks.dashboard $(if $(ROWS),--rows $(ROWS))
 
 # The stand-ins' and the compared programs' own environment: nothing of it is the product's.
 var/bench/venv/installed: benchmarks/requirements.txt
