@@ -65,7 +65,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
     filter_horizontal = ("user_permissions",)
-    actions = ("revoke_api_keys", "reset_second_factors")
+    actions: tuple[Any, ...] = ("revoke_api_keys", "reset_second_factors")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """What somebody did and paid outlives the account: it is made inactive instead."""

@@ -295,7 +295,6 @@ UNFOLD = {
     "SITE_HEADER": "IA Factory",
     "SITE_SYMBOL": "hub",
     "SHOW_LANGUAGES": True,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "iafactory.dashboard.navigation.icon"}],
     # The green of the public pages.
     "COLORS": {
         "primary": {

@@ -39,4 +39,4 @@ def lift(model_admin: Any, request: HttpRequest, users: QuerySet[User]) -> None:
 
 
 # Accounts do not know of bans from chatting, so what is known here is added there.
-UserAdmin.actions = (*(UserAdmin.actions or ()), suspend, lift)  # type: ignore[misc]
+UserAdmin.actions = (*UserAdmin.actions, suspend, lift)

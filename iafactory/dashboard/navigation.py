@@ -70,10 +70,6 @@ def _capital(name: str | Promise) -> str:
     return text[:1].upper() + text[1:]
 
 
-def icon(request: HttpRequest) -> str:
-    return static("iafactory/favicon.svg")
-
-
 def style(request: HttpRequest) -> str:
     """What the admin's theme leaves open, right-to-left above all."""
     return static("iafactory/admin.css")

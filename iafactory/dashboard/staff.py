@@ -1,4 +1,4 @@
-"""Who may see the operator's view: staff, by their own login. A key that leaked must not open it."""
+"""Who may see the operator's view: staff, by their own login with its second factor. A leaked key must not open it."""
 
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import BasePermission
@@ -16,5 +16,5 @@ class StaffOnly(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         who = request.user
         if isinstance(who, Caller):
-            return who.is_staff and who.api_key_id is None
+            return who.acts_as_staff
         return isinstance(who, User) and who.is_staff

@@ -134,7 +134,8 @@ def expected(line: Line) -> dict[str, int]:
 
 def call(client: Client, line: Line, scene: dict[str, Any], name: str) -> Any:
     body = json.dumps(line.body or {}).replace("{person}", name)
-    content_type = "application/x-www-form-urlencoded" if line.pattern.startswith("admin/") else "application/json"
+    is_form = line.pattern.startswith("admin/") and line.body is None
+    content_type = "application/x-www-form-urlencoded" if is_form else "application/json"
     data = body if line.method != "GET" and content_type == "application/json" else ""
     return client.generic(line.method, line.address.format(**scene), data, content_type)
 
