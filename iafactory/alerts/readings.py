@@ -1,8 +1,9 @@
 """What the rules look at. Each yields what it measured; whether that is too much is for the table to say."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,14 +17,19 @@ from iafactory.keys.results import bad_keys
 from usage import budget as the_budget
 from usage import watch
 from usage.clock import today
+from usage.ledger import day_bounds
 from usage.models import DeadLetter
+from usage.reports import history
 from usage.reports import today as the_day
 
 # With fewer calls than this a rate of errors says nothing.
 FEWEST_CALLS = 20
 # A checkout lives for half an hour.
 PENDING_HOURS = 1
+MARGIN_DAYS = 30
+AGAIN_SECONDS = 2.0
 
+LASTING_LOSS = _("Negative margin: in the last %(days)s days costs were %(usd)s USD above revenue.")
 KEY_WORDS = {
     Outcome.OUT_OF_CREDIT: _("Key no. %(ordinal)s of %(variable)s has no credit left at %(provider)s."),
     Outcome.MISPLACED: _("Key no. %(ordinal)s of %(variable)s is another provider's: it is not sent to %(provider)s."),
@@ -41,15 +47,23 @@ class Reading:
 
 
 def postgres() -> Iterator[Reading]:
-    yield Reading(Decimal(not probes.postgres_answers()))
+    yield Reading(Decimal(not answers(probes.postgres_answers)))
 
 
 def redis() -> Iterator[Reading]:
     """Away, or refusing what it is told: its disk is full, say."""
-    if not probes.redis_answers():
+    if not answers(probes.redis_answers):
         yield Reading(Decimal(1))
     elif not watch.redis_state().writes:
         yield Reading(Decimal(1), words=_("Redis cannot write to its disk: what it is told now may be lost."))
+
+
+def answers(probe: Callable[[], bool]) -> bool:
+    """Asked again after a moment: a restart is no trouble yet."""
+    if probe():
+        return True
+    time.sleep(AGAIN_SECONDS)
+    return probe()
 
 
 def redis_memory() -> Iterator[Reading]:
@@ -121,14 +135,14 @@ def payment_mismatches() -> Iterator[Reading]:
 def margin() -> Iterator[Reading]:
     """1 where today's costs are above today's revenue, 2 where those of the last days are too."""
     day = today()
-    lost = loss(day)
-    if lost > 0:
-        yield Reading(Decimal(1), {"usd": f"{lost:.2f}"})
-
-
-def loss(day: date) -> Decimal:
-    """Dollars by which a day's costs are above its revenue."""
-    return the_day.totals(day).cost_usd - payments.revenue_of_day(day).usd
+    first = day - timedelta(days=MARGIN_DAYS - 1)
+    today_lost = the_day.totals(day).cost_usd - payments.revenue_of_day(day).usd
+    if today_lost <= 0:
+        return
+    revenue = payments.revenue(day_bounds(first)[0], day_bounds(day)[1]).usd
+    lost = history.totals(first, day).cost_usd - revenue
+    values = {"usd": f"{lost if lost > 0 else today_lost:.2f}", "days": MARGIN_DAYS}
+    yield Reading(Decimal(2 if lost > 0 else 1), values, words=LASTING_LOSS if lost > 0 else None)
 
 
 def overruns() -> Iterator[Reading]:

@@ -23,9 +23,13 @@ def start() -> None:
 
 def watch() -> None:
     while not _ended.wait(SECONDS):
-        try:
-            deliver([rule for rule in RULES if rule.without_postgres])
-        except (DatabaseError, OSError):
-            logger.exception("Error: the servers cannot be watched; tried again in a minute")
-        finally:
-            release_connection()
+        look_at_servers()
+
+
+def look_at_servers() -> None:
+    try:
+        deliver([rule for rule in RULES if rule.without_postgres])
+    except (DatabaseError, OSError):
+        logger.exception("Error: the servers cannot be watched; tried again in a minute")
+    finally:
+        release_connection()
