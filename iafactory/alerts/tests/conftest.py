@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from tests.standins.webhook import Listener
 
@@ -26,3 +27,9 @@ def webhook(listener: Listener, settings: Any) -> Listener:
     settings.ALERT_WEBHOOK_URL = f"{listener.url}/alerts"
     settings.ALERT_WEBHOOK_SECRET = "a secret of the tests"
     return listener
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    with translation.override("en"):
+        yield

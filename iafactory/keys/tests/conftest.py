@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from tests.standins.webhook import Listener
 
@@ -17,3 +18,9 @@ def listener() -> Iterator[Listener]:
 def no_keys(settings: Any) -> None:
     settings.ENVIRONMENT = {}
     settings.CHARGILY_SECRET_KEY = ""
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
