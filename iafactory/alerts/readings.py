@@ -111,10 +111,12 @@ def keys() -> Iterator[Reading]:
 
 
 def provider_errors() -> Iterator[Reading]:
-    for figures in the_day.providers(today()):
-        if figures.calls >= FEWEST_CALLS:
-            values = {"provider": figures.provider, "percent": figures.error_rate, "calls": figures.calls}
-            yield Reading(figures.error_rate, values, figures.provider)
+    # The roll-ups are exact, and this is asked for every look at the dashboard.
+    for provider, spend in history.by_provider(today(), today()).items():
+        if spend.calls >= FEWEST_CALLS:
+            percent = Decimal(100 * spend.errors) / spend.calls
+            values = {"provider": provider, "percent": round(percent, 1), "calls": spend.calls}
+            yield Reading(percent, values, provider)
 
 
 def abusive_users() -> Iterator[Reading]:
@@ -136,7 +138,7 @@ def margin() -> Iterator[Reading]:
     """1 where today's costs are above today's revenue, 2 where those of the last days are too."""
     day = today()
     first = day - timedelta(days=MARGIN_DAYS - 1)
-    today_lost = the_day.totals(day).cost_usd - payments.revenue_of_day(day).usd
+    today_lost = history.totals(day, day).cost_usd - payments.revenue_of_day(day).usd
     if today_lost <= 0:
         return
     revenue = payments.revenue(day_bounds(first)[0], day_bounds(day)[1]).usd

@@ -14,6 +14,7 @@ from billing.models import PaymentTransaction
 from iafactory.alerts import rules, watch
 from iafactory.alerts.models import Incident
 from iafactory.alerts.rules import RULES, Alert
+from iafactory.celery import app as celery
 from usage import budget
 from usage import watch as ledger_watch
 from usage.ledger import STREAM
@@ -194,3 +195,10 @@ def test_the_web_workers_watch_the_servers(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.undo()
     watch.look_at_servers()
     assert not Incident.objects.open().exists()
+
+
+def test_every_scheduled_task_exists(settings: Any) -> None:
+    celery.loader.import_default_modules()
+    assert [
+        entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["task"] not in celery.tasks
+    ] == []
