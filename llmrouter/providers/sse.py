@@ -7,6 +7,7 @@ from ..errors import Unclear
 
 # One event is never longer; what is longer is not an event.
 MOST_BYTES = 4 * 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +23,39 @@ COMMENT = Event(comment=True)
 
 
 class EventReader:
-    """Bytes in, whole events out; what is not whole yet waits for the next bytes."""
+    """Bytes in, whole events out; what is not whole yet waits for the next bytes, up to the length of an event."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
+        self._size = 0
         self._name = ""
+        self._begun = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        text = self._rest + chunk
-        if len(text) > MOST_BYTES:
+        may_end_a_line = b"\n" in chunk or b"\r" in chunk or self._rest.endswith(b"\r")
+        self._rest += chunk
+        if may_end_a_line:
+            for line in self._whole_lines():
+                event = self._line(line)
+                if event is not None:
+                    yield event
+        if len(self._rest) + self._size > MOST_BYTES:
             raise Unclear("too_large")
-        # A carriage return at the very end may be half of a line ending.
-        held_back = b"\r" if text.endswith(b"\r") else b""
-        lines = text[: len(text) - len(held_back)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._rest = lines.pop() + held_back
-        for line in lines:
-            event = self._line(line)
-            if event is not None:
-                yield event
 
     def end(self) -> Iterator[Event]:
         """The stream is over: a last event may lack its blank line."""
         yield from self.feed(b"\n\n")
+
+    def _whole_lines(self) -> list[bytes]:
+        text = bytes(self._rest)
+        # A carriage return at the very end may be half of a line ending.
+        held_back = b"\r" if text.endswith(b"\r") else b""
+        lines = text[: len(text) - len(held_back)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._rest = bytearray(lines.pop() + held_back)
+        if lines and not self._begun:
+            self._begun, lines[0] = True, lines[0].removeprefix(BYTE_ORDER_MARK)
+        return lines
 
     def _line(self, line: bytes) -> Event | None:
         if not line:
@@ -55,14 +66,18 @@ class EventReader:
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
+            self._size += len(value) + 1
+            if self._size > MOST_BYTES:
+                raise Unclear("too_large")
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
         return None
 
     def _dispatch(self) -> Event | None:
-        if not self._data:
-            self._name = ""
+        data, name = b"\n".join(self._data), self._name
+        spoke = bool(self._data)
+        self._data, self._size, self._name = [], 0, ""
+        if not spoke:
             return None
-        event = Event(b"\n".join(self._data), self._name)
-        self._data, self._name = [], ""
-        return event
+        # Data that say nothing keep a connection alive, as comments do.
+        return Event(data, name) if data.strip() else COMMENT

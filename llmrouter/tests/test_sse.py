@@ -1,9 +1,18 @@
 """Events come out whole, however the bytes are cut."""
 
-from hypothesis import given
+import tracemalloc
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from llmrouter.errors import RouterError, Unclear
+from llmrouter.providers import openai, sse
+from llmrouter.providers.registry import PROVIDERS, Connection
 from llmrouter.providers.sse import COMMENT, Event, EventReader
+from llmrouter.types import Upstream
 
 
 def read(*chunks: bytes) -> list[Event]:
@@ -41,7 +50,93 @@ def test_the_cuts_do_not_matter(lines: list[tuple[bytes, bytes]], cuts: list[int
     assert read(*chunks) == read(text)
 
 
-@given(st.binary(max_size=300))
-def test_no_bytes_break_it(noise: bytes) -> None:
-    for event in read(noise):
-        assert isinstance(event.data, bytes)
+SIGNS = st.sampled_from(
+    [b"data:", b"data: ", b"data", b"event:", b":", b"\r", b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"\0"]
+)
+SOUP = st.lists(st.one_of(SIGNS, st.binary(max_size=12)), max_size=40).map(b"".join)
+
+
+@given(SOUP, st.data())
+@example(b"data: a\r", None)
+@example(b"\xef\xbb\xbfdata: a\n\n", None)
+def test_no_bytes_break_it_wherever_they_are_cut(soup: bytes, data: Any) -> None:
+    cuts = data.draw(st.lists(st.integers(0, len(soup)), max_size=8)) if data else []
+    places = sorted(cuts)
+    chunks = [soup[begin:end] for begin, end in zip([0, *places], [*places, len(soup)], strict=True)]
+    by_bytes = [soup[place : place + 1] for place in range(len(soup))]
+    assert read(*chunks) == read(soup) == read(*by_bytes)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_field() -> None:
+    assert read(b"\xef\xbb\xbfdata: a\n\n") == read(b"\xef", b"\xbb\xbfdata: a\n\n") == [Event(b"a")]
+
+
+def test_data_that_say_nothing_are_a_sign_of_life() -> None:
+    assert read(b"data:\n\ndata: \n\ndata: a\n\n") == [COMMENT, COMMENT, Event(b"a")]
+
+
+def test_many_events_in_one_piece_are_not_one_that_is_too_large() -> None:
+    event = b"data: " + b"x" * 1000 + b"\n\n"
+    assert len(read(event * (sse.MOST_BYTES // 1000))) == sse.MOST_BYTES // 1000
+
+
+@pytest.mark.parametrize("endless", [b"data: " + b"x" * 60_000 + b"\n", b"x" * 60_000, b"event: " + b"x" * 60_000])
+def test_an_event_without_an_end_is_given_up_in_bounded_memory(endless: bytes) -> None:
+    reader = EventReader()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unclear):
+            exhaust(reader, endless)
+        assert tracemalloc.get_traced_memory()[1] < 4 * sse.MOST_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def exhaust(reader: EventReader, endless: bytes) -> None:
+    for _ in range(2000):
+        list(reader.feed(endless))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-10, 2**63) | st.floats() | st.text(max_size=8),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=8), parts, max_size=3),
+    max_leaves=6,
+)
+NAMED = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": ANYTHING
+        | st.lists(
+            st.fixed_dictionaries(
+                {}, optional={"delta": ANYTHING, "finish_reason": ANYTHING, "usage": ANYTHING, "logprobs": ANYTHING}
+            ),
+            max_size=2,
+        ),
+        "usage": ANYTHING
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "prompt_tokens": ANYTHING,
+                "completion_tokens": ANYTHING,
+                "cost": ANYTHING,
+                "prompt_tokens_details": ANYTHING,
+            },
+        ),
+        "x_groq": ANYTHING,
+        "error": ANYTHING | st.fixed_dictionaries({}, optional={"code": ANYTHING, "message": ANYTHING}),
+    },
+)
+
+
+@given(st.lists(NAMED | ANYTHING, max_size=4))
+def test_whatever_a_provider_says_only_our_own_errors_come_of_it(events: list[Any]) -> None:
+    provider = PROVIDERS["openrouter"]
+    connection = Connection(provider, "http://x", (), free=False)
+    call = Upstream(model="m", messages=(), max_tokens=5)
+    reader = openai.PieceReader(connection, call, {})
+    try:
+        for event in events:
+            list(reader.read(b"data: " + orjson.dumps(event, default=str) + b"\n\n"))
+        list(reader.end())
+    except RouterError:
+        pass

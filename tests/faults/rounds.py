@@ -100,13 +100,17 @@ def look_into_the_books(stage: Stage, fault: Fault, lookout: Lookout, report: Re
 
 
 def recovered(stage: Stage, load: Load) -> list[str]:
-    """Without a restart by anybody: a caller with money left is served again."""
+    """Without a restart by anybody, calls are served again: four in a row, of at most a dozen on a busy machine."""
     person = next(person for person in stage.people if person.tier == "enterprise")
-    answers = [load.call(person, "plain") for _ in range(4)]
+    answers: list[Outcome] = []
+    while len(answers) < 12:
+        answers.append(load.call(person, "plain"))
+        if [answer.status for answer in answers[-4:]] == [200] * 4:
+            break
     load.outcomes += answers
-    if any(answer.status != 200 for answer in answers):
-        return [f"after it, calls are answered {[(a.status, a.code) for a in answers]}"]
-    return []
+    if [answer.status for answer in answers[-4:]] == [200] * 4:
+        return []
+    return [f"after it, calls are answered {[(a.status, a.code) for a in answers]}"]
 
 
 def ends(outcomes: list[Outcome], fault: Fault) -> list[str]:

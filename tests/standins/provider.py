@@ -130,7 +130,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         _, provider, *_rest = self.path.split("/")
         books = self.server.standin[provider]
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(sent) < int(self.headers["Content-Length"]):
+            # Its sender died over it: nothing that could be billed.
+            self.close_connection = True
+            return
+        body = json.loads(sent)
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         call = Call(provider, key, body)
         with self.server.standin.lock:
@@ -210,7 +215,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def bill(self, books: Books, call: Call, *, output_tokens: int | None = None) -> dict[str, Any]:
-        input_tokens = int(len(json.dumps(call.body["messages"])) * books.input_tokens_per_byte)
+        content = json.dumps(call.body["messages"], ensure_ascii=False).encode()
+        input_tokens = int(len(content) * books.input_tokens_per_byte)
         if output_tokens is None:
             output_tokens = call.cap if books.output_tokens is None else min(books.output_tokens, call.cap)
         price_in, price_out = BILLED.get(call.model, (Decimal(0), Decimal(0)))
