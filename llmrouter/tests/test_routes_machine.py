@@ -20,6 +20,7 @@ from llmrouter.routing import keys_to_try, plan, subjects
 from llmrouter.types import Chat
 from usage import health
 from usage.admission import Asked, Usage, admit
+from usage.models import GatewayProcess
 from usage.process import this_process
 from usage.redis import client
 
@@ -85,6 +86,7 @@ class Routes(RuleBasedStateMachine):
     @initialize(share=SHARES)
     def begin(self, share: int) -> None:
         client().flushdb()
+        GatewayProcess.objects.all().delete()
         this_process.forget()
         self.routes = [route(GOOD, "good-0", good=True), route(CHEAP, "cheap-0", good=False)]
         self.rank = 0
@@ -145,9 +147,10 @@ class Routes(RuleBasedStateMachine):
     def plan(self) -> Any:
         good = any(each.good for each in self.routes)
         asked = model("m", self.routes, rank=self.rank, good=good)
-        return plan(
-            asked, CHAT, Entitlement("student", self.tier_rank, 10**6, 10**6, self.groq_percent, None), CATALOGUE
-        )
+        return plan(asked, CHAT, self.tier(), CATALOGUE)
+
+    def tier(self) -> Entitlement:
+        return Entitlement("student", self.tier_rank, 10**6, 10**6, self.groq_percent, None)
 
     @rule(number=st.integers(1, 30))
     def call(self, number: int) -> None:
@@ -155,12 +158,11 @@ class Routes(RuleBasedStateMachine):
             made = self.plan()
             if not made.routes:
                 return
-            tier = Entitlement("student", self.tier_rank, 10**6, 10**6, self.groq_percent, None)
             ticket = admit(
                 Asked(
                     request_id=str(uuid4()),
                     user_id=1,
-                    entitlement=tier,
+                    entitlement=self.tier(),
                     offers=[offer_of(each, CHAT, 10) for each in made.routes],
                     cheap_from=made.cheap_from,
                     eligible=made.eligible,
@@ -205,11 +207,8 @@ class Routes(RuleBasedStateMachine):
             assert made.own == 0
             assert not made.eligible
         # No free way that is well is left out.
-        well = [
-            e
-            for e in (*STAND_IN.routes, *LAST.routes)
-            if not any(map(health.resting, subjects(e, e.connection.keys[0])))
-        ]
+        free = (*STAND_IN.routes, *LAST.routes)
+        well = [e for e in free if not any(map(health.resting, subjects(e, e.connection.keys[0])))]
         assert {each.subject for each in well} <= set(names)
 
     @invariant()
@@ -224,7 +223,7 @@ def test_the_plan_keeps_its_word_whatever_staff_and_providers_do() -> None:
 
 
 PLAY = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 
 
