@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test lint types imports unit clients format messages lock clean bench-streams bench-dashboard
+.PHONY: run test faults soak lint types imports unit clients format messages lock clean \
+	bench-streams bench-dashboard
 
 run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
@@ -27,6 +28,14 @@ unit: .venv/installed-dev .venv/messages
 # Clients too heavy for every run (aider, LlamaIndex, LiteLLM, Continue, Node): minutes, and some 2 GB under var/clients.
 clients: .venv/installed-dev .venv/messages
 	$(BIN)/python -m pytest tests/clients/try_clients.py -rA
+
+# The promises under fire: every fault in turn (half an hour), a table, also in var/faults.md. FAULTS names some of them.
+faults: .venv/installed-dev .venv/messages
+	$(BIN)/python -m tests.faults $(FAULTS)
+
+# Steady load, and the memory of every program over it.
+soak: .venv/installed-dev .venv/messages
+	$(BIN)/python -m tests.faults.soak --seconds $(or $(SOAK_SECONDS),900)
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

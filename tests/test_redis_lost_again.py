@@ -156,6 +156,18 @@ def test_one_that_leaves_waits_until_the_table_has_its_rows(server: Server) -> N
     assert UsageLog.objects.count() == 1
 
 
+def test_an_answered_message_that_comes_back_as_open_is_not_given_back(server: Server) -> None:
+    ticket = admit(ask())
+    # The quota of this file counts the message in advance; its row is in the table when it comes back.
+    older = server.file.read_bytes()
+    spend(ticket, 5)
+    drain()
+    server.comes_back(older)
+    for _ in range(11):
+        this_process().tick()
+    assert budget.counters(1).messages == 1
+
+
 def in_thread(work: Callable[[], object]) -> Callable[[], None]:
     def run() -> None:
         work()

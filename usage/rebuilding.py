@@ -57,7 +57,7 @@ def rebuild_counters(table_mark: str, now: int) -> None:
     """Set every counter of today and yesterday (calls admitted before midnight may still be under way)."""
     drop_what_the_table_has(table_mark)
     rows = drop_handed_in_twice([entry for batch in pending() for entry in batch])
-    kept = Kept(rows, drop_settled_holds(rows), list(open_messages()))
+    kept = Kept(rows, drop_settled_holds(rows), drop_answered_messages(rows))
     today = day_of(now)
     for day in (today - timedelta(days=1), today):
         write_day(day, day == today, count_day(day, kept))
@@ -109,12 +109,29 @@ def all_holds() -> Iterator[Hold]:
                 yield Hold.parse(key.removeprefix("budget:holds:"), name, record)
 
 
-def open_messages() -> Iterator[Message]:
+def drop_answered_messages(rows: list[Entry]) -> list[Message]:
+    """It also brings back messages as open that were answered since: a row counts them. Left open, nobody would know
+    them, and they would be given back as strays. (A process that still has one of them open hands it in again.)"""
+    on_their_way = {entry.key[0] for entry in rows if entry.counted and entry.key is not None}
+    kept = []
+    for chunk in in_chunks(list(open_messages())):
+        answered = on_their_way | requests_counted(UUID(message.request_id) for _, message in chunk)
+        for key, message in chunk:
+            if UUID(message.request_id) in answered:
+                with reaching_redis(patiently=True) as redis:
+                    redis.hdel(key, message.request_id)
+            else:
+                kept.append(message)
+    return kept
+
+
+def open_messages() -> Iterator[tuple[str, Message]]:
+    """With the keys under which Redis has them."""
     with reaching_redis(patiently=True) as redis:
         for key in redis.scan_iter("quota:open:*", count=CHUNK):
             for request_id, about in redis.hscan_iter(key, count=CHUNK):
                 user_id, day = about.split(" ")
-                yield Message(request_id, int(user_id), day)
+                yield key, Message(request_id, int(user_id), day)
 
 
 def count_day(day: date, kept: Kept) -> Day:

@@ -37,10 +37,10 @@ def main() -> int:
 
 
 def play_all(faults: list[Fault], folder: Path) -> list[Report]:
-    postgres, settings = Postgres(folder / "postgres"), environment()
+    postgres = Postgres(folder / "postgres")
     reports = []
     try:
-        people = make_template(postgres.url, settings, folder / "template")
+        people = make_template(postgres.url, environment(), folder / "template")
         for number, fault in enumerate(faults):
             print(f"{datetime.now(ALGIERS):%H:%M:%S} {fault.name}", flush=True)
             stage = Stage(
@@ -48,7 +48,7 @@ def play_all(faults: list[Fault], folder: Path) -> list[Report]:
                 postgres_url=copy_template(postgres.url, f"round{number:02}"),
                 standin=standin(),
                 people=people,
-                environment=settings | clock_of(fault),
+                environment=settings_of(fault),
                 postgres=postgres,
                 line_wanted=fault.slow_line,
             )
@@ -83,12 +83,12 @@ def standin() -> ProviderStandIn:
     return made
 
 
-def clock_of(fault: Fault) -> dict[str, str]:
+def settings_of(fault: Fault) -> dict[str, str]:
     if fault.before_midnight is None:
-        return {}
+        return environment()
     now = datetime.now(ALGIERS)
     midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return {"CLOCK_SHIFT_SECONDS": str((midnight - now).total_seconds() - fault.before_midnight)}
+    return environment() | {"CLOCK_SHIFT_SECONDS": str((midnight - now).total_seconds() - fault.before_midnight)}
 
 
 def table(reports: list[Report]) -> str:

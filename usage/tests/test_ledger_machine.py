@@ -62,6 +62,8 @@ class Truth:
     day: date
     hold: int
     cost: int | None = None
+    # It was never sent, but by then it had been taken for dead: a row of no cost may tell of it.
+    unsent: bool = False
     # Since the operator last began the counter again.
     since_reset: bool = True
 
@@ -191,8 +193,10 @@ class Ledger(RuleBasedStateMachine):
             elif how == "unknown":
                 self.bill(call.truth, share)
                 call.attempt.unknown("timeout")
+                # The row of the sweep, which counts the message, stays: after a loss the quota may count it again.
+                self.model.asked[call.ticket.request_id].orphan |= call.swept
             else:
-                self.never_sent(call.truth)
+                self.never_sent(call)
                 call.attempt.unsent()
         if again and self.try_another(call):
             return
@@ -222,9 +226,11 @@ class Ledger(RuleBasedStateMachine):
         if truth is not None:
             truth.cost = truth.hold * share // 100
 
-    def never_sent(self, truth: Truth | None) -> None:
-        if truth is not None:
-            self.model.truths.remove(truth)
+    def never_sent(self, call: Call) -> None:
+        if call.truth is not None:
+            call.truth.cost, call.truth.unsent = 0, True
+            if not call.swept:
+                self.model.truths.remove(call.truth)
 
     # Processes and time
 
@@ -393,8 +399,9 @@ class Ledger(RuleBasedStateMachine):
         """One row per attempt, exact or an estimate that is no less; counters as the table has them; nothing held."""
         rows = {(str(row.request_id), row.attempt): row for row in UsageLog.objects.all()}
         truths = {(truth.request, truth.attempt): truth for truth in self.model.truths}
-        assert rows.keys() == truths.keys()
-        for key, truth in truths.items():
+        assert rows.keys() - truths.keys() == set()
+        assert all(truth.unsent for key, truth in truths.items() if key not in rows)
+        for key, truth in ((key, truths[key]) for key in rows):
             said = nano_nearest(rows[key].cost_usd)
             assert said >= (truth.cost or 0) if rows[key].estimated else said == truth.cost, (key, said, truth)
         assert not DeadLetter.objects.exists()
