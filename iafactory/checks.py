@@ -11,16 +11,30 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from usage.errors import RedisAway
 from usage.redis import reaching_redis
 
+SECRETS = ("API_SECRET_KEY", "API_KEY_PEPPER")
+HOW_TO_MAKE_ONE = "Set it to 50 random characters or more, of its own (secrets.token_urlsafe(48))."
+
 
 @register()
 def secrets_are_set(**kwargs: Any) -> list[CheckMessage]:
     if settings.DEVELOPMENT:
         return []
-    return [
-        Error(f"{name} is not set.", hint="Set it to 50 random characters or more.", id=f"iafactory.E00{number}")
-        for number, name in enumerate(("API_SECRET_KEY", "API_KEY_PEPPER"), 1)
-        if getattr(settings, name) == f"missing-{name}" or len(getattr(settings, name)) < 32
+    found: list[CheckMessage] = [
+        Error(f"{name} is not set, or is no secret.", hint=HOW_TO_MAKE_ONE, id=f"iafactory.E00{number}")
+        for number, name in enumerate(SECRETS, 1)
+        if not is_a_secret(getattr(settings, name), name)
     ]
+    if settings.API_KEY_PEPPER == settings.API_SECRET_KEY:
+        found.append(
+            Error("API_KEY_PEPPER is the same as API_SECRET_KEY.", hint=HOW_TO_MAKE_ONE, id="iafactory.E003"),
+        )
+    return found
+
+
+def is_a_secret(value: str, name: str) -> bool:
+    """Long, of many characters, and not the text of some example."""
+    example = any(word in value.lower() for word in ("change-me", "changeme", "example", "insecure", "secret"))
+    return value != f"missing-{name}" and len(value) >= 32 and len(set(value)) >= 8 and not example
 
 
 @register()
@@ -38,7 +52,7 @@ def servers_are_configured(**kwargs: Any) -> list[CheckMessage]:
 @register()
 def env_file_is_private(**kwargs: Any) -> list[CheckMessage]:
     path = settings.ENV_FILE
-    if not path.exists() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not path.is_file() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return []
     return [checks.Warning(f"{path.name} can be read by others.", hint=f"chmod 600 {path.name}", id="iafactory.W001")]
 

@@ -23,6 +23,8 @@ accesslog = None
 errorlog = "-"
 loglevel = "warning"
 limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
 
 # A web worker answers people: no question of its takes longer. (Migrations and roll-ups may.)
 os.environ.setdefault("DB_STATEMENT_SECONDS", "10")

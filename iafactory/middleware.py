@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import cast
 from uuid import uuid4
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import resolve
@@ -43,6 +45,19 @@ def request_ids(get_response: GetResponse) -> GetResponse:
         if request.path_info.startswith(API) and "X-RateLimit-Limit" not in response.headers and not away:
             tell_where_they_stand(request, response)
         return response
+
+    return middleware
+
+
+def bounded_bodies(get_response: GetResponse) -> GetResponse:
+    """Refuse what is longer than any body of ours before a byte of it is read. Django's own limit does not hold for
+    uploaded files, nor for whoever reads the request by himself; the chat's views keep to it."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return answer(request, RequestDataTooBig())
+        return get_response(request)
 
     return middleware
 

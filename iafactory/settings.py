@@ -215,6 +215,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     # Chat calls end here: what follows is for pages and for the rest of the API.
     "iafactory.middleware.direct_calls",
+    "iafactory.middleware.bounded_bodies",
     "iafactory.headers.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -15,7 +15,18 @@ DEFAULT_TEMPERATURE = 0.7
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
+# A question has fewer parts than these; more of them would hold up a whole worker while they are looked at.
+MOST_MESSAGES = 2000
+MOST_PARTS = 2000
+BIG_BODY = 256 * 1024
+MOST_BRACKETS, MOST_COMMAS = 100_000, 1_000_000
+# The encoder's own limit is 254; what goes upstream is nested a little deeper than what came.
+MARGIN_OF_DEPTH = 6
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
+    if len(body) > BIG_BODY and (body.count(b"{") + body.count(b"[") > MOST_BRACKETS or body.count(b",") > MOST_COMMAS):
+        raise InvalidChat(_("the body has too many parts"))
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -25,6 +36,16 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise InvalidChat(_("the body must be a JSON object"))
     return parsed
+
+
+def weight(value: Any) -> int:
+    """Its length as JSON; refuses nesting too deep to be sent on."""
+    for _level in range(MARGIN_OF_DEPTH):
+        value = [value]
+    try:
+        return len(orjson.dumps(value)) - 2 * MARGIN_OF_DEPTH
+    except orjson.JSONEncodeError as error:
+        raise InvalidChat(_("the body is nested too deeply")) from error
 
 
 def parse_v2(body: bytes) -> Chat:
@@ -38,7 +59,7 @@ def parse_v2(body: bytes) -> Chat:
         messages=messages,
         max_tokens=whole(given, "max_tokens", default=DEFAULT_MAX_TOKENS),
         parameters=parameters,
-        input_bytes=len(orjson.dumps(messages)),
+        input_bytes=weight(messages),
         stream=flag(given, "stream"),
     )
 
@@ -60,6 +81,8 @@ def v2_messages(given: Mapping[str, Any]) -> list[Message]:
 def plain_messages(messages: Any) -> list[Message]:
     if not isinstance(messages, list) or not messages:
         raise InvalidChat(_("%(field)s must be a list that is not empty"), "messages")
+    if len(messages) > MOST_MESSAGES:
+        raise InvalidChat(_("%(field)s may hold %(most)s at most"), "messages", most=MOST_MESSAGES)
     return [plain_message(message, f"messages[{place}]") for place, message in enumerate(messages)]
 
 

@@ -7,11 +7,10 @@ tiers for us, nor a cache that costs more than was held.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import InvalidChat
-from ..serializers import flag, number, parse_object, refuse_many, text, whole
+from ..serializers import MOST_MESSAGES, MOST_PARTS, flag, number, parse_object, refuse_many, text, weight, whole
 from ..types import Chat, Message
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -34,7 +33,7 @@ def parse_v1(body: bytes) -> Chat:
         messages=messages,
         max_tokens=cap_of(given),
         parameters=parameters,
-        input_bytes=len(orjson.dumps(weighed)) - sum(len(url.encode()) for url in image_urls(messages)),
+        input_bytes=weight(weighed) - sum(len(url.encode()) for url in image_urls(messages)),
         images=len(image_urls(messages)),
         stream=flag(given, "stream"),
         stream_usage=isinstance(options, dict) and bool(options.get("include_usage")),
@@ -56,7 +55,19 @@ def messages_of(given: Mapping[str, Any]) -> list[Message]:
     messages = given.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidChat(_("%(field)s must be a list that is not empty"), "messages")
+    if len(messages) > MOST_MESSAGES or parts_in(messages) > MOST_PARTS:
+        raise InvalidChat(_("%(field)s may hold %(most)s at most"), "messages", most=MOST_MESSAGES)
     return [message_of(message, f"messages[{place}]") for place, message in enumerate(messages)]
+
+
+def parts_in(messages: list[Any]) -> int:
+    """Of all messages together; counted before they are looked at one by one."""
+    found = 0
+    for message in messages:
+        if isinstance(message, dict):
+            for field in ("content", "tool_calls"):
+                found += len(value) if isinstance(value := message.get(field), list) else 0
+    return found
 
 
 def message_of(message: Any, where: str) -> Message:
