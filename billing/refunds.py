@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import User
 
 from . import invoices, subscriptions
@@ -43,8 +45,10 @@ def effect_of(payment: PaymentTransaction) -> Effect:
     return Effect(held.tier_id, taken, ends_at, ends_at <= now)
 
 
-def refund(payment: PaymentTransaction, *, by: User, reason: str) -> PaymentTransaction:
-    """Record it: status, credit note, and the tier, in one transaction. Raises `NotRefundable`."""
+def refund(
+    payment: PaymentTransaction, *, by: User, reason: str, request: HttpRequest | None = None
+) -> PaymentTransaction:
+    """Record it: status, credit note, tier and trail, in one transaction. Raises `NotRefundable`."""
     with transaction.atomic():
         held = subscriptions.lock(payment.user_id)
         now = timezone.now()
@@ -60,6 +64,13 @@ def refund(payment: PaymentTransaction, *, by: User, reason: str) -> PaymentTran
         invoice = Invoice.objects.filter(payment=payment, kind=Invoice.Kind.INVOICE).first()
         note = invoices.credit(invoice, reason=reason) if invoice is not None else None
         payment.refresh_from_db()
+        details = {
+            "amount_dzd": payment.amount_dzd,
+            "reason": reason,
+            "taken_back": str(taken),
+            "credit_note": str(note),
+        }
+        audit.record("payment.refund", by=by, subject=payment, details=details, request=request)
     logger.warning("Payment %s of user %s is refunded by %s: %s taken back, credit note %s", payment.pk,
                    payment.user_id, by.pk, taken, note)  # fmt: skip
     return payment

@@ -25,7 +25,7 @@ def settings_of(place: Workplace, port: int) -> dict[str, str]:
 
 def command(manage: list[str], place: Workplace, port: int) -> list[str]:
     checkouts: Path = place.var / "chargily.json"
-    return [*manage, "chargily_standin", f"--port={port}", f"--file={checkouts}", "--skip-checks"]
+    return [*manage, "chargily_standin", f"--port={port}", f"--file={checkouts}"]
 
 
 def playing() -> bool:

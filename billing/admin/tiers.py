@@ -1,7 +1,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from .models import Tier, UserTier
+from ..models import Tier, UserTier
 
 
 @admin.register(Tier)
