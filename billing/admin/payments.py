@@ -59,7 +59,7 @@ class RefundForm(forms.Form):
 
 @admin.register(PaymentTransaction)
 class PaymentAdmin(CsvExport, ReadOnlyAdmin):
-    list_display = ("id", "created_at", "user", "tier", "amount_dzd", "state", "failure_code", "paid_at", "checkout_id")
+    list_display = ("id", "created_at", "user", "tier", "amount_dzd", "state", "failure_code", "paid_at")
     list_filter = ("status", "tier", "livemode", ("created_at", admin.DateFieldListFilter))
     date_hierarchy = "created_at"
     list_select_related = ("user", "tier")

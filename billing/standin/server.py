@@ -272,7 +272,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def switch(self, method: str) -> None:
         if method == "POST":
-            wanted = dict(parse_qsl(self.content.decode()))
+            wanted = dict(parse_qsl(self.content.decode(), keep_blank_values=True))
             try:
                 self.books.faults = set_faults(self.books.faults, wanted)
             except ValueError as error:
