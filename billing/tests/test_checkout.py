@@ -57,6 +57,16 @@ def test_not_for_another_tier_or_price_or_person(charlie: User, bob: User, begin
     assert begin(charlie).amount_dzd == 1990
 
 
+def test_not_when_it_is_of_the_other_mode(charlie: User, begin: Any, chargily: Any, settings: Any) -> None:
+    """A checkout of test mode takes no money: nobody is sent there once the server is live."""
+    first = begin(charlie)
+    settings.CHARGILY_MODE = "live"
+    settings.CHARGILY_BASE_URL = f"{chargily.address}/api/v2"
+    second = begin(charlie)
+    assert (second.livemode, second.checkout_id != first.checkout_id) == (True, True)
+    assert "/test/" not in second.checkout_url
+
+
 @pytest.mark.parametrize("status", ["failed", "canceled", "expired"])
 def test_not_once_it_is_closed_at_chargily(charlie: User, begin: Any, webhooks: Any, status: str) -> None:
     """Although its webhook was lost."""
