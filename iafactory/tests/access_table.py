@@ -20,6 +20,10 @@ class Who(Enum):
     LOGGED_IN = "logged in"
     # Alice, whose it is. To others it does not exist.
     OWNER = "owner"
+    # A page of one's own account; whoever has no session is led to /sign-in.
+    ACCOUNT = "account"
+    # Such a page about something of Alice's. To others it does not exist.
+    ACCOUNT_OWNER = "account of the owner"
     # A staff JWT; a customer is refused.
     STAFF = "staff"
     # A page of staff sessions; others are led to the login.
@@ -75,6 +79,33 @@ LINES = [
     # The description of all this
     Line("api/schema", "GET", Who.ANYONE),
     Line("api/docs", "GET", Who.ANYONE),
+    # The pages. Without a field a form is shown again: 400. Who is signed in needs no door.
+    Line("", "GET", Who.ANYONE),
+    Line("favicon.ico", "GET", Who.ANYONE, ok=301),
+    Line("language", "POST", Who.ANYONE, ok=302),
+    *(
+        Line(door, method, Who.ANYONE, ok=ok, instead=dict.fromkeys(("alice", "bob", "clerk", "sara"), 302))
+        for door in ("sign-up", "sign-in")
+        for method, ok in (("GET", 200), ("POST", 400))
+    ),
+    Line("account", "GET", Who.ACCOUNT),
+    Line("account/keys", "POST", Who.ACCOUNT, ok=400),
+    Line("account/keys/<int:key_id>/revoke", "POST", Who.ACCOUNT_OWNER, ok=302, path="/account/keys/{key}/revoke"),
+    Line("account/buy/<slug:tier>", "GET", Who.ACCOUNT, path="/account/buy/student"),
+    # The price that was shown is missing.
+    Line("account/buy/<slug:tier>", "POST", Who.ACCOUNT, ok=409, path="/account/buy/student"),
+    Line("account/reminders/cancel", "POST", Who.ACCOUNT, ok=302),
+    # That alice and staff see hers and bob does not: billing/tests/test_papers.py.
+    Line("account/invoices/<str:reference>", "GET", Who.ACCOUNT, ok=404, path="/account/invoices/F-2026-000001"),
+    Line(
+        "account/invoices/<str:reference>.pdf", "GET", Who.ACCOUNT, ok=404, path="/account/invoices/F-2026-000001.pdf"
+    ),
+    Line("account/payment-state", "GET", Who.ANYONE, ok=404),
+    Line("payment/success", "GET", Who.ANYONE),
+    Line("payment/failure", "GET", Who.ANYONE),
+    Line("renew/<str:token>", "GET", Who.ANYONE, ok=410, path="/renew/garbage"),
+    Line("renew/<str:token>", "POST", Who.ANYONE, ok=410, path="/renew/garbage"),
+    Line("sign-out", "POST", Who.ANYONE, ok=302),
     # The admin, but for its models
     Line("admin/login/", "GET", Who.ANYONE, instead={"sara": 302, "clerk": 302}),
     Line("admin/login/", "POST", Who.ANYONE),

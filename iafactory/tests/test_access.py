@@ -125,6 +125,10 @@ def expected(line: Line) -> dict[str, int]:
         statuses["charlie"] = 403
     if who is Who.OWNER:
         statuses |= dict.fromkeys(("bob", "clerk", "sara"), 404)
+    if who in (Who.ACCOUNT, Who.ACCOUNT_OWNER):
+        statuses |= dict.fromkeys(("anonymous", "charlie"), 302)
+    if who is Who.ACCOUNT_OWNER:
+        statuses |= dict.fromkeys(("bob", "clerk", "sara"), 404)
     if who is Who.STAFF:
         statuses |= dict.fromkeys(("alice", "bob"), 403)
     if who is Who.STAFF_PAGE:
@@ -221,6 +225,9 @@ def test_a_session_is_no_credential_of_the_api(sara: User) -> None:
 def test_every_page_that_takes_a_session_asks_for_the_csrf_token(sara: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(sara)
-    pages = [f"/{line.pattern}" for line in LINES if line.pattern.startswith("admin/") and line.method == "POST"]
+    taken = [
+        line for line in LINES if line.pattern.startswith("admin/") or line.who in (Who.ACCOUNT, Who.ACCOUNT_OWNER)
+    ]
+    pages = [line.address.format(key=1) for line in taken if line.method == "POST"]
     pages += [f"/admin/{label.replace('.', '/')}/add/" for label in MODELS]
     assert {page: browser.post(page, {}).status_code for page in pages} == dict.fromkeys(pages, 403)
