@@ -248,6 +248,7 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "sign-in"
+CSRF_FAILURE_VIEW = "iafactory.pages.shown.csrf_failure"
 PASSWORD_HASHERS = ["accounts.hashers.ThreadedArgon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

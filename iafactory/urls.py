@@ -22,5 +22,5 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
 ]
 handler400 = "iafactory.errors.bad_request"
-handler404 = "iafactory.errors.not_found"
+handler404 = "iafactory.pages.shown.not_found"
 handler500 = "iafactory.errors.server_error"

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts import audit
 from accounts.errors import AddressTaken, BadCredentials, TooManyAttempts
 from accounts.joining import count_sign_up, right_password, sign_up
 from accounts.models import User
@@ -69,6 +70,8 @@ def let_in_or(request: HttpRequest, form: SignInForm, sentence: str) -> HttpResp
 
 def let_in(request: HttpRequest, user: User) -> HttpResponse:
     login(request, user)
+    if user.is_staff:
+        audit.record("login.password", by=user, subject=user, request=request)
     response = redirect(onward(request))
     remember_language(response, user.language)
     return response

@@ -168,6 +168,35 @@ def test_a_form_from_elsewhere_is_refused(path: str, alice: User) -> None:
     assert client.post(path, GOOD).status_code == 403
 
 
+def test_a_form_that_is_too_old_is_a_page_of_ours() -> None:
+    text = visitor().post("/sign-in", GOOD).content.decode()
+    assert "no longer good" in text
+    assert not re.search(r"<style|\sstyle=", text)
+
+
+def test_an_unknown_address_is_a_page_for_browsers_and_json_for_programs() -> None:
+    page = Client(headers={"Accept": "text/html,*/*"})
+    assert page.get("/nothing")["Content-Type"] == "text/html; charset=utf-8"
+    assert page.get("/nothing").status_code == 404
+    assert page.get("/api/nothing")["Content-Type"] == "application/json"
+    assert Client().get("/nothing")["Content-Type"] == "application/json"
+
+
+def test_staff_at_this_door_are_noted_like_at_their_own(sara: User) -> None:
+    from accounts.models import StaffAction
+
+    post(visitor(), "/sign-in", {"email": sara.email, "password": "correct horse battery"}, page="/sign-in")
+    assert StaffAction.objects.filter(action="login.password").count() == 1
+
+
+def test_a_staff_password_alone_opens_nothing_where_a_second_factor_is_required(sara: User, settings: Any) -> None:
+    settings.STAFF_2FA = "required"
+    client = visitor()
+    post(client, "/sign-in", {"email": sara.email, "password": "correct horse battery"}, page="/sign-in")
+    for path in ("/account", "/account/invoices/F-2026-000001", "/admin/"):
+        assert client.get(path)["Location"].startswith("/admin/second-factor")
+
+
 def test_choosing_a_language_is_remembered(alice: User) -> None:
     client = signed_in(alice)
     answer = post(client, "/language", {"language": "ar", "next": "/account"})
