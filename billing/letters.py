@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from smtplib import SMTPException
+from typing import Literal
 
 from django.core.mail import EmailMultiAlternatives
 from django.db.models import Q
@@ -31,6 +32,8 @@ RECEIPTS_FOR = timedelta(days=3)
 # Longer than a mail server is waited for; doubled with each try, up to the longest.
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=6)
 MOST_TRIES = 20
+# In a row, of one run.
+MOST_FAILURES = 3
 BATCH = 200
 
 
@@ -80,7 +83,15 @@ def note_receipts(now: datetime) -> None:
 
 def send_due() -> int:
     """Send what is owed now; how many went out."""
-    return sum(send(letter) for letter in claimed())
+    sent = failures = 0
+    for letter in claimed():
+        outcome = send(letter)
+        sent += outcome == "sent"
+        failures = failures + 1 if outcome == "failed" else 0
+        if failures == MOST_FAILURES:
+            # The mail server is away: the others stay due, and no worker waits for each of them in turn.
+            break
+    return sent
 
 
 def claimed() -> Iterator[Letter]:
@@ -95,11 +106,11 @@ def claimed() -> Iterator[Letter]:
             yield letter
 
 
-def send(letter: Letter) -> bool:
-    """Whether it went out. Its row says what became of it."""
+def send(letter: Letter) -> Literal["sent", "dropped", "failed"]:
+    """Its row says what became of it."""
     if not still_wanted(letter):
         drop(letter, "no longer wanted")
-        return False
+        return "dropped"
     try:
         message_of(letter).send()
     except (SMTPException, OSError) as error:
@@ -108,9 +119,9 @@ def send(letter: Letter) -> bool:
         Letter.objects.filter(pk=letter.pk).update(trouble=type(error).__name__[:64])
         if letter.tries >= MOST_TRIES:
             drop(letter, "given up")
-        return False
+        return "failed"
     Letter.objects.filter(pk=letter.pk).update(sent_at=timezone.now(), trouble="")
-    return True
+    return "sent"
 
 
 def still_wanted(letter: Letter) -> bool:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing import letters, refunds, subscriptions, tasks
 from billing.models import Invoice, Letter, PaymentTransaction, UserTier
+from conftest import person
 from tests.concurrency import at_once
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +123,18 @@ def test_a_mail_server_that_fails_loses_nothing(ending: Any, travel: Any, settin
     tasks.send_letters()
     tasks.send_letters()
     assert len(mail.outbox) == 1
+
+
+def test_a_mail_server_that_is_away_is_not_waited_for_by_every_letter(settings: Any) -> None:
+    for n in range(6):
+        user = person(f"{n}@example.dz", "student")
+        UserTier.objects.filter(user=user).update(expires_at=timezone.now() + timedelta(days=2))
+    settings.EMAIL_BACKEND = BROKEN
+    tasks.send_letters()
+    assert sorted(Letter.objects.values_list("tries", flat=True)) == [0, 0, 0, 1, 1, 1]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    tasks.send_letters()
+    assert len(mail.outbox) == 3, "those that were not tried are sent at once"
 
 
 def test_a_reminder_that_could_not_be_sent_before_the_end_is_dropped(ending: Any, travel: Any, settings: Any) -> None:
