@@ -14,6 +14,7 @@ from billing import refunds, wording
 from billing.invoice_pdf import invoice_pdf
 from billing.models import Invoice, PaymentTransaction
 from billing.paper import paper_of
+from conftest import person
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +79,8 @@ def test_an_invoice_is_for_its_owner_and_staff(
     assert browser(None).get(path).status_code == 302
     assert browser(charlie).get(path).status_code == 200
     assert browser(sara).get(path).status_code == 200
+    clerk = person("clerk@example.dz", is_staff=True)
+    assert browser(clerk).get(path).status_code == 404, "staff without the right to see invoices"
     # Another customer is told what is told of one that does not exist.
     missing = browser(alice).get(path.replace("-000001", "-000099"))
     hers = browser(alice).get(path)

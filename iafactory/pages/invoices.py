@@ -1,4 +1,4 @@
-"""One's own invoices, as a page to print and as a PDF; staff may read everybody's."""
+"""One's own invoices, as a page to print and as a PDF; staff who may see invoices read everybody's."""
 
 import re
 
@@ -46,7 +46,7 @@ def invoice_for(user: User, reference: str) -> Invoice:
         raise Http404
     kind, year, number = match.groups()
     found = Invoice.objects.filter(kind=KINDS[kind], year=int(year), number=int(number))
-    if not user.is_staff:
+    if not (user.is_staff and user.has_perm("billing.view_invoice")):
         found = found.filter(payment__user_id=user.pk)
     invoice: Invoice | None = found.select_related("payment", "credits").first()
     if invoice is None:
