@@ -99,8 +99,7 @@ def test_a_cancel_between_the_note_and_the_mail_wins(bob: User, ending: Any) -> 
     assert Letter.objects.get().dropped_at is not None
 
 
-@pytest.mark.django_db(transaction=True)
-def test_of_eight_beats_at_once_one_writes(ending: Any) -> None:
+def test_of_eight_beats_at_once_one_writes(committed: None, ending: Any) -> None:
     ending(2)
     _answers, raised = at_once(8, tasks.send_letters)
     assert raised == []

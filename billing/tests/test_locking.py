@@ -12,8 +12,7 @@ from billing import subscriptions
 from billing.models import UserTier
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_lock_sees_the_tier_that_another_transaction_has_just_given(bob: User) -> None:
+def test_the_lock_sees_the_tier_that_another_transaction_has_just_given(committed: None, bob: User) -> None:
     """A webhook and the success page settle two payments of one person at once, the first of them for another tier."""
     UserTier.objects.update(expires_at=timezone.now() + timedelta(days=3))
     found: list[str] = []
