@@ -18,6 +18,7 @@ from usage import bans
 from usage.clock import today as this_day
 from usage.reports import history, today
 from usage.reports.history import Spend
+from usage.reports.query import one_look
 from usage.reports.today import UserFigures
 
 from .figures import Economics, budget_now, economics
@@ -150,7 +151,8 @@ class DashboardApi(StaffView):
 
     @extend_schema(responses=DashboardSerializer, tags=["admin"], operation_id="admin_dashboard")
     def get(self, request: Request) -> Response:
-        return Response(dashboard())
+        with one_look():
+            return Response(dashboard())
 
 
 class AbusiveUsersView(StaffView):

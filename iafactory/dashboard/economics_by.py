@@ -1,6 +1,5 @@
 """What each tier and each user brought in and cost: an accountant's margin, per head."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,7 +7,7 @@ from accounts.people import how_many
 from billing import reports as sales
 from billing.entitlements import holders, tier_names
 from billing.models import FREE
-from usage.reports import history, today
+from usage.reports import history
 from usage.reports.history import UserCost
 
 from .periods import Period
@@ -62,16 +61,8 @@ def tier_rows(period: Period) -> list[TierRow]:
     return rows
 
 
-def user_rows(period: Period, *, today_is: object, limit: int = 10) -> list[UserRow]:
+def user_rows(period: Period, *, limit: int = 10) -> list[UserRow]:
     """Those who cost most."""
-    found: Sequence[UserCost]
-    if period.one_day and period.first == today_is:
-        # Counted from the table itself.
-        found = [
-            UserCost(u.user_id, u.email, u.tier, u.calls, u.cost_usd)
-            for u in today.top_users(period.first, limit=limit)
-        ]
-    else:
-        found = history.top_users(period.first, period.last, limit=limit)
+    found = history.top_users(period.first, period.last, limit=limit)
     sold = sales.revenue_by_user(*period.bounds, among=[user.user_id for user in found])
     return [UserRow(user, sold[user.user_id].usd_rounded if user.user_id in sold else ZERO) for user in found]

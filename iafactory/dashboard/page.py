@@ -20,6 +20,7 @@ from usage.clock import today as this_day
 from usage.clock import zone
 from usage.errors import NotNow
 from usage.reports import history, today
+from usage.reports.query import one_look
 from usage.reports.today import ProviderFigures, Totals, UserFigures
 
 from . import drawing, links
@@ -51,7 +52,8 @@ def is_for_a_browser(request: HttpRequest) -> bool:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    view = look(request.GET.get("period", ""))
+    with one_look():
+        view = look(request.GET.get("period", ""))
     # Who asked for the inner part has the frame already.
     if "fragment" in request.GET:
         return TemplateResponse(request, "iafactory/dashboard/figures.html", {"view": view})
@@ -142,7 +144,7 @@ def look(period_key: str) -> View:
         month=drawing.last_30_days(day),
         providers=provider_rows(provider_figures(period, day)),
         tiers=tier_rows(period),
-        users=user_rows(period, today_is=day),
+        users=user_rows(period),
         abusers=[Abuser(user, bans.get(user.user_id)) for user in today.abusive_users(day)],
         bans=list(bans.values())[:BANS_SHOWN],
         ban_form=BanForm(),

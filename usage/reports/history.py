@@ -1,7 +1,5 @@
 """Figures of several days, from the roll-ups: a month in milliseconds. Days are inclusive at both ends."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,11 +9,9 @@ from accounts.people import emails_of
 from billing.entitlements import tiers_of
 from usage.ledger import day_bounds
 
+from .latency import latencies, quantiles
 from .query import rows
 from .today import ProviderFigures, Totals
-
-# A bucket of latencies is this much wider than the one before (see the migration that fills them).
-STEP = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +44,10 @@ class UserCost:
 
 
 def totals(first: date, last: date) -> Totals:
-    return Totals(
-        *rows(
-            """
-            SELECT count(*), coalesce(sum(calls), 0)::bigint, coalesce(sum(tokens), 0)::bigint,
-                   coalesce(sum(cost_usd), 0)
-            FROM (
-                SELECT sum(calls) AS calls, sum(tokens) AS tokens, sum(cost_usd) AS cost_usd
-                FROM usage_rollup_user_days WHERE day >= %s AND day <= %s GROUP BY user_id HAVING sum(calls) > 0
-            ) AS users
-            """,
-            first,
-            last,
-        )[0]
-    )
+    for kind, _tier, _user, users, calls, tokens, cost in _people(first, last):
+        if kind == "all":
+            return Totals(users, calls, tokens, cost)
+    return Totals(0, 0, 0, Decimal(0))
 
 
 def by_hour(start: datetime, end: datetime) -> dict[tuple[datetime, str], Spend]:
@@ -93,7 +79,7 @@ def by_tier(first: date, last: date) -> dict[str, Spend]:
 
 
 def providers(first: date, last: date) -> list[ProviderFigures]:
-    """The dearest first. The percentiles are right to within five in a hundred."""
+    """The dearest first."""
     found = rows(
         f"""
         SELECT provider, {SUMS}, round(sum(latency_ms) / nullif(sum(calls), 0))::int FROM usage_rollup_hours
@@ -103,73 +89,57 @@ def providers(first: date, last: date) -> list[ProviderFigures]:
     )
     quick = latencies(first, last)
     return [
-        ProviderFigures(
-            name, calls, errors, tokens, cost, average, quantile(quick[name], 0.5), quantile(quick[name], 0.95)
-        )
+        ProviderFigures(name, calls, errors, tokens, cost, average, *quantiles(quick[name]))
         for name, calls, errors, tokens, cost, average in found
     ]
 
 
-def latencies(first: date, last: date) -> dict[str, list[tuple[int, int]]]:
-    """Per provider: how many calls took how long, in buckets of latency, the quickest first."""
-    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for provider, bucket, calls in rows(
-        """
-        SELECT provider, bucket, sum(calls)::bigint FROM usage_rollup_latencies
-        WHERE day >= %s AND day <= %s GROUP BY 1, 2 HAVING sum(calls) > 0 ORDER BY 1, 2
-        """,
-        first,
-        last,
-    ):
-        found[provider].append((bucket, calls))
-    return found
-
-
-def quantile(buckets: Iterable[tuple[int, int]], share: float) -> int:
-    """Milliseconds: the middle of the bucket in which that share of the calls has been answered."""
-    counted = list(buckets)
-    wanted, seen = share * sum(calls for _, calls in counted), 0
-    for bucket, calls in counted:
-        seen += calls
-        if seen >= wanted:
-            return round(STEP**bucket * (1 + 1 / STEP) / 2) if bucket else 0
-    return 0
-
-
 def tiers(first: date, last: date) -> list[TierFigures]:
     return [
-        TierFigures(*row)
-        for row in rows(
-            """
-            SELECT tier, count(*), sum(calls)::bigint, sum(cost_usd) FROM (
-                SELECT tier, user_id, sum(calls) AS calls, sum(cost_usd) AS cost_usd FROM usage_rollup_user_days
-                WHERE day >= %s AND day <= %s GROUP BY tier, user_id HAVING sum(calls) > 0
-            ) AS users GROUP BY tier ORDER BY tier
-            """,
-            first,
-            last,
-        )
+        TierFigures(tier, users, calls, cost)
+        for kind, tier, _user, users, calls, _tokens, cost in _people(first, last)
+        if kind == "tier"
     ]
 
 
 def top_users(first: date, last: date, *, limit: int = 10) -> list[UserCost]:
-    """Those who cost most, the dearest first."""
-    found = rows(
-        """
-        SELECT user_id, sum(calls)::bigint, sum(cost_usd) FROM usage_rollup_user_days
-        WHERE day >= %s AND day <= %s GROUP BY user_id HAVING sum(calls) > 0
-        ORDER BY sum(cost_usd) DESC, sum(calls) DESC, user_id LIMIT %s
-        """,
-        first,
-        last,
-        limit,
-    )
-    ids = [user_id for user_id, *_ in found]
+    """Those who cost most, the dearest first; at most a hundred."""
+    users = [row for row in _people(first, last) if row[0] == "user"]
+    found = sorted(users, key=lambda row: (-row[6], -row[4], row[2]))[:limit]
+    ids = [user for _kind, _tier, user, *_sums in found]
     emails, held = emails_of(ids), tiers_of(ids)
-    return [UserCost(user, emails.get(user, ""), held[user], calls, cost) for user, calls, cost in found]
+    return [
+        UserCost(user, emails.get(user, ""), held[user], calls, cost)
+        for _kind, _tier, user, _users, calls, _tokens, cost in found
+    ]
 
 
-SUMS = "sum(calls)::bigint, sum(errors)::bigint, sum(tokens_input + tokens_output)::bigint, sum(cost_usd)"
+def _people(first: date, last: date) -> list[Any]:
+    """Everyone, each tier and the dearest users, from one look at the sums per user and day."""
+    return rows(PEOPLE, first, last)
+
+
+PEOPLE = """
+    WITH people AS MATERIALIZED (
+        SELECT user_id, tier, sum(calls::float8) AS calls, sum(tokens::float8) AS tokens, sum(cost_usd) AS cost
+        FROM usage_rollup_user_days WHERE day >= %s AND day <= %s GROUP BY user_id, tier HAVING sum(calls) > 0
+    )
+    SELECT 'all', NULL::text, NULL::bigint, count(DISTINCT user_id), coalesce(sum(calls), 0)::bigint,
+           coalesce(sum(tokens), 0)::bigint, coalesce(sum(cost), 0)
+    FROM people
+    UNION ALL
+    SELECT 'tier', tier, NULL, count(*), sum(calls)::bigint, sum(tokens)::bigint, sum(cost) FROM people GROUP BY tier
+    UNION ALL
+    SELECT * FROM (
+        SELECT 'user', NULL::text, user_id, 1::bigint, sum(calls)::bigint, sum(tokens)::bigint, sum(cost) AS cost
+        FROM people GROUP BY user_id ORDER BY cost DESC, 5 DESC, user_id LIMIT 100
+    ) AS dearest
+"""
+# Counts are added up as floats, which are exact up to 2⁵³ and some times quicker than PostgreSQL's sum of bigints.
+SUMS = """
+    sum(calls::float8)::bigint, sum(errors::float8)::bigint,
+    (sum(tokens_input::float8) + sum(tokens_output::float8))::bigint, sum(cost_usd)
+"""
 
 
 def _by(key: str, first: date, last: date) -> list[Any]:

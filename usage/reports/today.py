@@ -4,11 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from accounts.people import emails_of
 from billing.entitlements import tiers_of
 from usage.ledger import day_bounds
 
+from .latency import latencies, quantiles
 from .query import rows
 
 # A user with more messages in a day than this is shown to staff as abusive.
@@ -31,8 +33,8 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class ProviderFigures:
-    """`error_rate` in percent; the percentiles are of calls that did not fail, so that quick refusals do not
-    look like speed."""
+    """`error_rate` in percent. The percentiles are right to within five in a hundred, and of calls that did not fail,
+    so that quick refusals do not look like speed."""
 
     provider: str
     calls: int
@@ -61,25 +63,31 @@ class UserFigures:
 
 
 def totals(day: date) -> Totals:
-    return Totals(*rows(TOTALS, *day_bounds(day))[0])
+    ((_kind, _name, users, calls, _errors, tokens, cost, _latency),) = _of("all", day)
+    return Totals(users, calls, tokens, cost)
 
 
 def providers(day: date) -> list[ProviderFigures]:
     """The dearest first."""
-    return [ProviderFigures(*row) for row in rows(PROVIDERS, *day_bounds(day))]
+    quick = latencies(day, day)
+    found = [
+        ProviderFigures(name, calls, errors, tokens, cost, latency, *quantiles(quick[name]))
+        for _kind, name, _user, calls, errors, tokens, cost, latency in _of("provider", day)
+    ]
+    return sorted(found, key=lambda one: (-one.cost_usd, -one.calls, one.provider))
 
 
 def abusive_users(day: date) -> list[UserFigures]:
     """Everyone with more than `ABUSIVE_MESSAGES` messages, the most first."""
-    busy = rows(BUSY, *day_bounds(day), ABUSIVE_MESSAGES)
-    found = user_figures(day, [user_id for (user_id,) in busy])
+    found = user_figures(day, [user_id for _kind, _name, user_id, *_sums in _of("busy", day)])
     return sorted((u for u in found if u.messages > ABUSIVE_MESSAGES), key=lambda u: (-u.messages, u.user_id))
 
 
 def top_users(day: date, *, limit: int = 10) -> list[UserFigures]:
-    """Those who cost most, the dearest first."""
-    found = user_figures(day, [user_id for (user_id,) in rows(DEAREST, *day_bounds(day), limit)])
-    return sorted(found, key=lambda u: (-u.cost_usd, u.user_id))
+    """Those who cost most, the dearest first; at most a hundred."""
+    first = sorted(_of("dearest", day), key=lambda row: (-row[6], row[2]))[:limit]
+    dearest = [user_id for _kind, _name, user_id, *_sums in first]
+    return sorted(user_figures(day, dearest), key=lambda u: (-u.cost_usd, u.user_id))
 
 
 def user_figures(day: date, user_ids: Collection[int]) -> list[UserFigures]:
@@ -93,31 +101,38 @@ def user_figures(day: date, user_ids: Collection[int]) -> list[UserFigures]:
     ]
 
 
-# One row per user first: a distinct count over the bare rows would sort them all.
-TOTALS = """
-    SELECT count(*), coalesce(sum(calls), 0)::bigint, coalesce(sum(tokens), 0)::bigint, coalesce(sum(cost), 0)
-    FROM (
-        SELECT user_id, count(*) AS calls, sum(tokens_input::bigint + tokens_output) AS tokens, sum(cost_usd) AS cost
-        FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s GROUP BY user_id
-    ) AS users
-"""
-PROVIDERS = """
-    SELECT
-        provider, count(*), count(*) FILTER (WHERE error_flag), sum(tokens_input::bigint + tokens_output)::bigint,
-        sum(cost_usd), round(avg(latency_ms))::int,
-        coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE NOT error_flag), 0),
-        coalesce(percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE NOT error_flag), 0)
-    FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s
-    GROUP BY provider ORDER BY sum(cost_usd) DESC, count(*) DESC, provider
-"""
-# Fewer calls than that cannot be more messages; what is left is few enough to look at one by one.
-BUSY = """
-    SELECT user_id FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s
-    GROUP BY user_id HAVING count(*) > %s
-"""
-DEAREST = """
-    SELECT user_id FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s
-    GROUP BY user_id ORDER BY sum(cost_usd) DESC, user_id LIMIT %s
+def _of(kind: str, day: date) -> list[Any]:
+    return [row for row in _day(day) if row[0] == kind]
+
+
+def _day(day: date) -> list[Any]:
+    """The whole day, each provider, who may be an abuser, and who cost most: from one look at the rows of the day."""
+    return rows(DAY, *day_bounds(day), ABUSIVE_MESSAGES)
+
+
+# One cell per user and provider first: a distinct count over the bare rows would sort them all. Fewer rows than 300
+# cannot be more messages, so the busy are few enough to be looked at one by one.
+DAY = """
+    WITH cells AS MATERIALIZED (
+        SELECT user_id, provider, count(*) AS calls, count(*) FILTER (WHERE error_flag) AS errors,
+               sum(tokens_input) + sum(tokens_output) AS tokens, sum(cost_usd) AS cost, sum(latency_ms) AS latency
+        FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s GROUP BY user_id, provider
+    ),
+    people AS MATERIALIZED (SELECT user_id, sum(calls) AS calls, sum(cost) AS cost FROM cells GROUP BY user_id)
+    SELECT 'all', NULL::text, (SELECT count(*) FROM people), coalesce(sum(calls), 0)::bigint,
+           coalesce(sum(errors), 0)::bigint, coalesce(sum(tokens), 0)::bigint, coalesce(sum(cost), 0), 0
+    FROM cells
+    UNION ALL
+    SELECT 'provider', provider, NULL, sum(calls)::bigint, sum(errors)::bigint, sum(tokens)::bigint, sum(cost),
+           round(sum(latency) / sum(calls))::int
+    FROM cells GROUP BY provider
+    UNION ALL
+    SELECT 'busy', NULL, user_id, calls::bigint, 0, 0, cost, 0 FROM people WHERE calls > %s
+    UNION ALL
+    SELECT * FROM (
+        SELECT 'dearest', NULL::text, user_id, calls::bigint, 0::bigint, 0::bigint, cost, 0 FROM people
+        ORDER BY cost DESC, user_id LIMIT 100
+    ) AS dearest
 """
 USERS = """
     SELECT user_id, count(*), count(DISTINCT request_id), sum(cost_usd)
