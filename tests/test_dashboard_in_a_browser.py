@@ -98,7 +98,7 @@ def test_a_day_of_the_operator(product: Product, visit: Visit, sara: User, abuse
     ban = SoftBan.objects.get()
     assert (ban.user, ban.banned_by, ban.reason) == (abuser, sara, "320 messages")
 
-    switch_to(page, sara, "العربية")
+    switch_to(page, sara, "العربيّة")
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
     expect(page.locator(".budget h2")).to_have_text("ميزانية اليوم")
     visitor.shoot("dashboard-ar")
