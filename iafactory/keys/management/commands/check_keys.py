@@ -58,7 +58,7 @@ class Command(BaseCommand):
         for line in table([("provider", "key", "well-formed", "result", "where to mend it"), *rows]):
             self.stdout.write(line)
         bad = sum(checked.verdict.outcome.bad for checked in found)
-        self.stdout.write(f"{len(found)} keys configured, {bad} of them fail; {len(missing)} providers not configured.")
+        self.stdout.write(f"Keys configured: {len(found)}; failing: {bad}; providers not configured: {len(missing)}.")
         if bad:
             raise CommandError("A configured key fails. docs/keys.md says how to replace each.")
 
