@@ -1,11 +1,12 @@
 """Every attempt ends in exactly one of: settled, refused, unknown, or unsent."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from billing.money import dollars
-from usage import budget
+from usage import budget, watch
 from usage.admission import Usage, admit
 from usage.drainer import drain
 from usage.errors import BudgetExceeded
@@ -100,3 +101,14 @@ def test_a_bill_above_its_hold_is_settled_as_billed_and_told(caplog: pytest.LogC
     spend(admit(ask()), GOOD.ceiling + 1)
     assert budget.counters(1).spent == GOOD.ceiling + 1
     assert "above its hold" in caplog.text
+
+
+def test_bills_above_their_holds_are_counted_for_the_alert() -> None:
+    day = budget.counters().day
+    assert watch.overruns(day) == watch.Overruns(0, Decimal(0))
+    spend(admit(ask()), GOOD.ceiling)
+    spend(admit(ask()), GOOD.ceiling + 1_000_000)
+    # A free route holds nothing: whatever it says it cost is not above anything.
+    with admit(ask(offers=(CHEAP,))).attempt(0) as attempt:
+        attempt.settle(Usage(10, 20, 0, 5, "stop"))
+    assert watch.overruns(day) == watch.Overruns(1, Decimal("0.001000000"))

@@ -103,7 +103,7 @@ def test_a_key_in_an_endless_line() -> None:
 
 def test_a_line_may_be_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(f'A = "{KEYS["groq"]}"  # scan_secrets: allow (of a test)\n')
-    assert run(str(tmp_path)) == ("0 secrets found in 1 texts.\n", 0)
+    assert run(str(tmp_path)) == ("Secrets found: 0; texts scanned: 1.\n", 0)
     (tmp_path / "b.py").write_text(f'B = "{KEYS["xai"]}"\n')
     said, status = run(str(tmp_path))
     assert (status, "b.py:1: xAI key, xai-… (84 characters)" in said) == (1, True)
@@ -155,7 +155,7 @@ def test_history_keeps_what_was_removed(repository: Path) -> None:
     assert status == 1
     assert f"settings.py:1 (commit {first.stdout.strip()}): Anthropic key" in said
     assert "message of " in said
-    assert "2 secrets found" in said
+    assert "Secrets found: 2;" in said
     assert not any(key in said for key in KEYS.values())
 
 

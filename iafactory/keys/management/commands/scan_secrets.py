@@ -39,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for finding in found:
             self.stdout.write(str(finding))
-        self.stdout.write(f"{len(found)} secrets found in {number} texts.")
+        self.stdout.write(f"Secrets found: {len(found)}; texts scanned: {number}.")
         if found:
             raise CommandError(
                 "Revoke each (docs/keys.md says how), then remove it. For a test value that is no secret: mark its "
