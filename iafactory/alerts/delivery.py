@@ -5,7 +5,7 @@ While PostgreSQL is away neither can be written; `offline` keeps what is told th
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -32,21 +32,28 @@ class Delivered:
     failed: int
 
 
-def deliver(watched: Iterable[Rule] | None = None) -> Delivered:
+def deliver(watched: Sequence[Rule] = rules.RULES) -> Delivered:
     """Look, write down what begins and ends, and send what is due."""
     seen = rules.look(watched)
     with translation.override(settings.ALERT_LANGUAGE):
-        if any(alert.rule.name == "postgres" for alert in seen.alerts):
+        if any(alert.rule is rules.POSTGRES for alert in seen.alerts):
             return Delivered(seen.alerts, *offline.tell(seen))
         try:
             record(seen)
-            sent, failed = send_due()
+            sent, failed = send_due({rule.name for rule in watched})
         except DatabaseError as error:
-            # It went away in the middle. The next look finds it away, and says so.
             logger.error("Error: alerts cannot be recorded (%s)", type(error).__name__)
-            return Delivered(seen.alerts, 0, 0)
+            seen = with_trouble_of_writing(seen)
+            return Delivered(seen.alerts, *offline.tell(seen))
         recovered, not_recovered = offline.recover(seen)
     return Delivered(seen.alerts, sent + recovered, failed + not_recovered)
+
+
+def with_trouble_of_writing(seen: Look) -> Look:
+    """PostgreSQL answers and does not write: its disk is full, it is a replica, or it went away in the middle."""
+    words = _("PostgreSQL answers, but cannot be written to.")
+    trouble = Alert(rules.POSTGRES, "", Level.CRITICAL, {}, timezone.now(), words)
+    return Look([*seen.alerts, trouble], seen.judged)
 
 
 def record(seen: Look) -> None:
@@ -107,10 +114,11 @@ def tell(incident: Incident, level: str, message: str, action: str, channels: It
     )
 
 
-def send_due() -> tuple[int, int]:
-    """How many were sent, and how many could not be."""
+def send_due(of_rules: Collection[str]) -> tuple[int, int]:
+    """How many were sent, and how many could not be. Who looks every minute does not try again all that fails."""
     channels = {channel.name: channel for channel in configured_channels()}
-    results = [send(channels[m.channel], m) for m in Message.objects.due().order_by("pk") if m.channel in channels]
+    due = Message.objects.due().filter(rule__in=of_rules, channel__in=channels).order_by("pk")
+    results = [send(channels[message.channel], message) for message in due]
     return results.count(True), results.count(False)
 
 

@@ -158,15 +158,17 @@ BUDGET = Rule(
     action=_("Raise DAILY_BUDGET_USD or wait until midnight"),
 )
 
+POSTGRES = Rule(
+    name="postgres",
+    measure=readings.postgres,
+    critical=Decimal(1),
+    message=_("PostgreSQL does not answer."),
+    action=_("Start PostgreSQL again; calls of known users go on for ten minutes, and their rows wait in Redis"),
+    without_postgres=True,
+)
+
 RULES: tuple[Rule, ...] = (
-    Rule(
-        name="postgres",
-        measure=readings.postgres,
-        critical=Decimal(1),
-        message=_("PostgreSQL does not answer."),
-        action=_("Start PostgreSQL again; calls of known users go on for ten minutes, and their rows wait in Redis"),
-        without_postgres=True,
-    ),
+    POSTGRES,
     Rule(
         name="redis",
         measure=readings.redis,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -20,6 +21,8 @@ from iafactory.alerts.channels import CHANNELS
 from iafactory.alerts.delivery import deliver
 from iafactory.alerts.models import Incident, Message
 from iafactory.alerts.rules import BUDGET
+from iafactory.alerts.tasks import deliver_alerts
+from iafactory.alerts.watch import look_at_servers
 from iafactory.run import BASE
 from tests.concurrency import at_once
 from tests.standins.webhook import Answer, Listener
@@ -206,6 +209,38 @@ def test_the_levels_of_the_budget(redis: Any, spent: str, level: str) -> None:
     spend(redis, spent)
     (reading,) = BUDGET.measure()
     assert (BUDGET.level(reading.amount) or "ok") == level
+
+
+def test_a_postgres_that_cannot_be_written_to_is_told(redis: Any, webhook: Listener) -> None:
+    budget.counters()
+    for _ in range(2):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+            spend(redis, "46")
+            deliver()
+            transaction.set_rollback(True)
+    spend(redis, "1")
+    deliver()
+    arrived = [received.json["data"] for received in webhook.received]
+    assert [(event["rule"], event["level"]) for event in arrived] == [
+        ("postgres", "critical"),
+        ("postgres", "recovered"),
+    ]
+
+
+def test_who_watches_the_servers_leaves_the_rest_alone(redis: Any, webhook: Listener) -> None:
+    webhook.answer = Answer(503)
+    spend(redis, "46")
+    deliver()
+    webhook.received.clear()
+    look_at_servers()
+    assert webhook.received == []
+
+
+def test_the_task_of_every_quarter_of_an_hour(redis: Any, webhook: Listener) -> None:
+    spend(redis, "46")
+    deliver_alerts()
+    assert [level for level, _ in told(webhook)] == ["critical"]
 
 
 def check_budget(listener: Listener, folder: Path, postgres: str) -> "subprocess.Popen[str]":
