@@ -94,7 +94,6 @@ def targets() -> list[Target]:
 
 def target_of(connection: Connection, number: int, key: Key) -> Target:
     provider = connection.provider
-    other = owner_by_shape(provider, key.text) if key.text else None
     return Target(
         provider=provider.name,
         variable=f"{provider.name.upper()}_BASE_URL" if provider.keyless else provider.variable,
@@ -103,16 +102,17 @@ def target_of(connection: Connection, number: int, key: Key) -> Target:
         ordinal=number,
         of=len(connection.keys),
         well_formed=provider.keyless or provider.knows_shape(key.text),
-        ask=(lambda: Verdict(Outcome.MISPLACED)) if other else (lambda: ask(connection, key)),
+        ask=lambda: ask(connection, key),
     )
 
 
-def owner_by_shape(provider: Provider, key: str) -> str | None:
-    """The provider whose mark a key bears, where that is another one: to send it would be to give it away."""
-    if provider.knows_shape(key):
-        return None
-    marked = (p for p in registry.PROVIDERS.values() if p.mark and p is not provider)
-    return next((p.name for p in marked if key.startswith(p.mark) and p.knows_shape(key)), None)
+def is_anothers(connection: Connection, key: str) -> bool:
+    """Whether a key bears another provider's mark: to send it would be to give it away. (At an address of the
+    operator's own choice it may well be right.)"""
+    provider = connection.provider
+    if connection.base_url != provider.base_url.rstrip("/") or (provider.mark and key.startswith(provider.mark)):
+        return False
+    return any(p.mark and key.startswith(p.mark) and p.knows_shape(key) for p in registry.PROVIDERS.values())
 
 
 def chargily_targets() -> list[Target]:
@@ -156,6 +156,8 @@ def check(wanted: Iterable[Target]) -> Iterator[Checked]:
 
 def ask(connection: Connection, key: Key) -> Verdict:
     provider = connection.provider
+    if is_anothers(connection, key.text):
+        return Verdict(Outcome.MISPLACED)
     try:
         status, headers, body = call(connection, key)
     except (requests.RequestException, OSError):

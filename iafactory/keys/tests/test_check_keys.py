@@ -130,12 +130,20 @@ def test_an_unreachable_provider_fails(settings: Any) -> None:
     assert "unreachable" in said
 
 
-def test_another_providers_key_is_not_sent(listener: Listener, settings: Any) -> None:
-    configure(settings, listener, openai=KEYS["anthropic"])
+@pytest.mark.parametrize("name", ["openai", "groq", "sambanova", "mistral", "dashscope"])
+def test_another_providers_key_is_not_sent(settings: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(checking, "call", lambda *_: pytest.fail("it was sent"))
+    settings.ENVIRONMENT = {f"{name.upper()}_API_KEY": KEYS["anthropic"]}
+    registry.forget_connections()
     said, _progress, status = run()
-    assert listener.received == []
     assert status == 1
     assert "another's" in said
+
+
+def test_at_an_address_of_ones_own_it_is(listener: Listener, settings: Any) -> None:
+    configure(settings, listener, openai=KEYS["openrouter"])
+    assert run()[2] == 0
+    assert len(listener.received) == 1
 
 
 def test_an_odd_shape_is_said_and_the_key_tried_all_the_same(listener: Listener, settings: Any) -> None:
