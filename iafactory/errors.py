@@ -265,6 +265,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return answer(request, exception)
 
 
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's own page has its style inside, and speaks English only."""
+    return answer(request, PermissionDenied())
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     # The traceback is logged by Django.
     return json_reply(body_of(request, Exception(), UNEXPECTED), 500)

@@ -42,6 +42,10 @@ def add_the_chat(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     for operations in result["paths"].values():
         for operation in operations.values():
             operation["responses"].setdefault("default", ERROR)
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
+                    # Ids: an address with another number in it leads nowhere.
+                    parameter["schema"]["minimum"] = 1
     return result
 
 

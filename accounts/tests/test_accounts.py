@@ -202,6 +202,22 @@ def test_logins_are_limited_by_account(alice: User, settings: Any) -> None:
     assert statuses == [401, 401, 401, 429]
 
 
+def test_making_and_revoking_keys_is_limited_by_account_and_by_address(
+    alice: User, bob: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accounts.views.KEYS_LIMIT", "2/h")
+    settings.TRUSTED_PROXIES = ("127.0.0.0/8",)
+    mine, theirs = str(AccessToken.for_user(alice)), str(AccessToken.for_user(bob))
+    there = [{"X-Forwarded-For": f"10.0.0.{number}"} for number in range(4)]
+    assert [post("keys", {"name": "x"}, mine, **where).status_code for where in there[:3]] == [201, 201, 429]
+    # From the first address one attempt is counted, whoever makes it.
+    assert post("keys", {"name": "x"}, theirs, **there[0]).status_code == 201
+    key_id = ApiKey.objects.get(user=bob).pk
+    gone = Client().delete(f"/api/auth/keys/{key_id}", headers={"Authorization": f"Bearer {theirs}", **there[0]})
+    assert (gone.status_code, gone.json()["error"]["code"]) == (429, "rate_limited")
+    assert int(gone["Retry-After"]) > 0
+
+
 def test_sign_ups_are_limited_by_address(settings: Any) -> None:
     settings.SIGNUP_LIMIT = "2/h"
     responses = [post("register", {"email": f"{n}@example.dz", "password": "correct horse battery"}) for n in range(3)]

@@ -78,3 +78,12 @@ def test_refresh_tokens_are_kept_nowhere(client: Client, alice: User) -> None:
 def test_the_chat_is_in_the_schema(client: Client) -> None:
     schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).content
     assert {"/api/v2/chat", "/v1/chat/completions"} <= set(json.loads(schema)["paths"])
+
+
+def test_a_form_of_another_site_is_refused_in_the_house_s_way(alice: User) -> None:
+    """Not by Django's own page, which has its style inside and speaks English only."""
+    strict = Client(enforce_csrf_checks=True)
+    response = strict.post("/admin/users/-1/soft-ban", "{}", content_type="application/json")
+    assert response.status_code == 403
+    assert "<style" not in response.content.decode()
+    assert response.json()["error"]["code"] == "forbidden"
