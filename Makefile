@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: run test faults soak lint types imports unit clients format messages lock clean \
-	bench-streams bench-dashboard
+	bench-streams bench-dashboard audit
 
 run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
@@ -64,6 +64,10 @@ lock: .venv/installed
 	$(PIP) install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-header requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-header requirements-dev.in -o requirements-dev.txt
+
+# Known vulnerabilities of what is pinned; asks PyPI.
+audit:
+	@.ci/audit
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

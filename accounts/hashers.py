@@ -7,6 +7,8 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from gevent import get_hub
 from gevent.monkey import is_module_patched
 
+from .fresh import release_connection
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -28,5 +30,7 @@ def off_the_loop(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
     """Run in gevent's thread pool where gevent rules this process, in place elsewhere."""
     if not is_module_patched("threading"):
         return function(*args, **kwargs)
+    # It lasts, and others want the connection to the database meanwhile.
+    release_connection()
     result: Any = get_hub().threadpool.apply(function, args, kwargs)
     return result  # type: ignore[no-any-return]
