@@ -95,12 +95,17 @@ def _load_api_key(token: str) -> Caller:
     key = ApiKey.objects.in_force().select_related("user").filter(digest=digest_of(token)).first()
     if key is None:
         raise BadCredentials
-    now = timezone.now()
-    # Two processes may note the same minute; the condition lets one of them write.
-    ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_EVERY), pk=key.pk).update(
-        last_used_at=now
-    )
+    note_the_use_of(key)
     return _caller(key.user, api_key_id=key.pk)
+
+
+def note_the_use_of(key: ApiKey) -> None:
+    now = timezone.now()
+    noted_before = now - LAST_USE_EVERY
+    if key.last_used_at is not None and key.last_used_at >= noted_before:
+        return
+    # Two processes may note the same minute; the condition lets one of them write.
+    ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=noted_before), pk=key.pk).update(last_used_at=now)
 
 
 def _load_jwt(token: str) -> Caller:

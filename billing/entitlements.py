@@ -1,5 +1,6 @@
 """What a tier allows, and which tier somebody is on this minute."""
 
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,20 +29,20 @@ class Entitlement:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    held: Entitlement
-    ends_at: float | None
-    otherwise: Entitlement
+    """A row of `user_tiers`, or none: `free` without an end."""
+
+    tier: str = FREE
+    ends_at: float = math.inf
 
 
 def entitlements_for(user_id: int) -> Entitlement:
     """The tier in force now: a subscription that ended a second ago, however fresh the memory of it, is `free`."""
     try:
-        standing = _standings.get(user_id)
+        standing, tiers = _standings.get(user_id), _tiers.get(None)
     except StoreAway as error:
         raise AccountsAway from error
-    if standing.ends_at is not None and standing.ends_at <= time.time():
-        return standing.otherwise
-    return standing.held
+    # Another process may have made the tier after this one asked for all of them: free for the rest of 5 s.
+    return tiers[FREE] if standing.ends_at <= time.time() else tiers.get(standing.tier, tiers[FREE])
 
 
 def tiers_of(user_ids: Collection[int]) -> dict[int, str]:
@@ -69,14 +70,18 @@ def free_messages_per_day() -> int:
 
 
 def _load(user_id: int) -> _Standing:
+    row = UserTier.objects.filter(user_id=user_id).values_list("tier_id", "expires_at").first()
+    if row is None:
+        return _Standing()
+    tier, expires_at = row
+    return _Standing(tier, expires_at.timestamp() if expires_at else math.inf)
+
+
+def _load_tiers(_key: None) -> dict[str, Entitlement]:
     tiers = {tier.name: _entitlement(tier) for tier in Tier.objects.all()}
     if FREE not in tiers:
         raise LookupError("the table of tiers has no row `free`: run `manage.py load_tiers`")
-    row = UserTier.objects.filter(user_id=user_id).first()
-    if row is None:
-        return _Standing(tiers[FREE], None, tiers[FREE])
-    ends_at = row.expires_at.timestamp() if row.expires_at else None
-    return _Standing(tiers[row.tier_id], ends_at, tiers[FREE])
+    return tiers
 
 
 def _entitlement(tier: Tier) -> Entitlement:
@@ -92,6 +97,8 @@ def _entitlement(tier: Tier) -> Entitlement:
 
 
 _standings: Fresh[int, _Standing] = Fresh(_load)
+# The same for everybody: asked for once in 5 s, not once per user.
+_tiers: Fresh[None, dict[str, Entitlement]] = Fresh(_load_tiers)
 
 
 def forget_standing(user_id: int) -> None:
@@ -101,3 +108,4 @@ def forget_standing(user_id: int) -> None:
 
 def forget_standings() -> None:
     _standings.clear()
+    _tiers.clear()
