@@ -1,6 +1,7 @@
 """What every request passes, in the order of `settings.MIDDLEWARE`. Functions, because it is the chat's path too."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import cast
 from uuid import uuid4
 
@@ -68,9 +69,8 @@ def direct_calls(get_response: GetResponse) -> GetResponse:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.path_info not in DIRECT:
             return get_response(request)
-        match = resolve(request.path_info)
         try:
-            response = cast(HttpResponseBase, match.func(request))
+            response = view_at(request.path_info)(request)
             if isinstance(response, StreamingHttpResponse):
                 response.streaming_content = error_events(request, cast("Iterator[bytes]", response.streaming_content))
             return response
@@ -92,6 +92,11 @@ def second_factor_first(get_response: GetResponse) -> GetResponse:
         return get_response(request)
 
     return middleware
+
+
+@cache
+def view_at(path: str) -> GetResponse:
+    return cast(GetResponse, resolve(path).func)
 
 
 def tell_where_they_stand(request: HttpRequest, response: HttpResponseBase) -> None:

@@ -10,6 +10,7 @@ import orjson
 
 from ..errors import Unclear
 from ..types import Message, Piece, Reply, Tokens, Upstream
+from .base import until_trouble
 from .faults import fault
 from .http import post, stream_post
 from .registry import Connection, Key, Provider
@@ -55,13 +56,16 @@ def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[P
             raise fault(provider, answer.status, answer.headers, answer.error_body(), model=call.model)
         events, translator = EventReader(), Translator(provider, call.model)
         for chunk in answer.chunks():
-            pieces = [piece for event in events.feed(chunk) for piece in translator.read(event.data)]
+            came = events.feed(chunk)
+            pieces, trouble = until_trouble(piece for event in came for piece in translator.read(event.data))
             if any(not piece.comment for piece in pieces):
                 answer.data_came()
             if translator.over:
                 answer.finish()
             if pieces:
                 yield pieces
+            if trouble is not None:
+                raise trouble
             if translator.over:
                 return
         raise Unclear("cut")

@@ -10,6 +10,7 @@ from billing.money import nano_nearest
 
 from ..errors import Overloaded, Unclear
 from ..types import Message, Piece, Reply, Tokens, Upstream
+from .base import until_trouble
 from .faults import fault
 from .http import post, stream_post
 from .registry import Connection, Key, Provider
@@ -48,13 +49,15 @@ def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[P
             return
         reader = PieceReader(connection, call, answer.headers)
         for chunk in answer.chunks():
-            pieces = list(reader.read(chunk))
+            pieces, trouble = until_trouble(reader.read(chunk))
             if any(not p.comment for p in pieces):
                 answer.data_came()
             if reader.done:
                 answer.finish()
             if pieces:
                 yield pieces
+            if trouble is not None:
+                raise trouble
             if reader.done:
                 return
         yield list(reader.end())

@@ -1,5 +1,6 @@
 """Streams: pieces as they come, a settled bill, and an end that says what happened."""
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from tests.standins.provider import (
     ProviderStandIn,
     cut_stream,
     error,
+    error_in_one_packet,
     error_in_stream,
     hang,
     runaway,
@@ -203,3 +205,24 @@ def wait_for_the_bill(standin: ProviderStandIn) -> None:
 def test_costs_are_exact_to_the_nano_dollar(pro: Talker, standin: ProviderStandIn) -> None:
     events_of(pro.complete(stream=True))
     assert budget.counters().spent == standin["openrouter"].billed * Decimal(10**9)
+
+
+def test_what_came_in_one_packet_with_an_error_was_said(pro: Talker, standin: ProviderStandIn) -> None:
+    """It is shown, and it is not taken for an answer that cost nothing."""
+    standin["openrouter"].faults = [error_in_one_packet]
+    events = events_of(pro.complete(stream=True))
+    assert text_of(events[:-1]) == "Bon Bon "
+    assert "error" in events[-1]
+    (row,) = rows()
+    assert (row.provider, row.estimated, row.error_flag) == ("openrouter", True, True)
+    assert row.cost_usd >= standin["openrouter"].billed > 0
+
+
+def test_pieces_that_wait_together_leave_together(pro: Talker, standin: ProviderStandIn) -> None:
+    """A reader that falls behind makes one pass for many of them, and loses none."""
+    standin["openrouter"].words = [f"mot{number}" for number in range(300)]
+    response = pro.complete(stream=True)
+    time.sleep(0.5)
+    parts = list(response.streaming_content)
+    assert b"".join(parts).count(b"mot") == 300
+    assert len(parts) < 100

@@ -311,6 +311,19 @@ def error_in_stream(after: int) -> Misbehaviour:
     return misbehave
 
 
+def error_in_one_packet(handler: Handler, call: Call) -> None:
+    """Two words and the error after them leave together."""
+    said = {"choices": [{"index": 0, "delta": {"content": "Bon "}, "finish_reason": None}]}
+    failed = {"error": {"code": 502, "message": "upstream died"}, "choices": [{"finish_reason": "error"}]}
+    handler.bill(handler.server.standin[call.provider], call, output_tokens=2)
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.chunk(b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in (said, said, failed)))
+    handler.chunk(b"")
+
+
 def silence_in_stream(after: int, seconds: float) -> Misbehaviour:
     """So many words, and then only comments."""
 
