@@ -31,6 +31,8 @@ class Wanted:
     callers: int = 1
     seconds: float = 0
     warm_up: float = 0
+    # With `seconds` 0: they begin within so many seconds.
+    spread: float = 0
     rate: float = 0
     # A stream is whole with so many pieces of content and its [DONE]; 0: it is no stream.
     pieces: int = 0
@@ -166,7 +168,11 @@ class Crowd:
         callers = [await self.connect() for _ in range(self.wanted.callers)]
         # The server has taken all of them up before the first one speaks.
         await asyncio.sleep(1)
-        await asyncio.gather(*(caller.ask() for caller in callers))
+        await asyncio.gather(*(self._ask_after(caller, place) for place, caller in enumerate(callers)))
+
+    async def _ask_after(self, caller: Caller, place: int) -> None:
+        await asyncio.sleep(self.wanted.spread * place / self.wanted.callers)
+        await caller.ask()
 
     async def again_and_again(self) -> None:
         until = time.monotonic() + self.wanted.warm_up + self.wanted.seconds

@@ -1,7 +1,8 @@
-"""The Redis where the money is: one pool per process, short time-outs, no blind retry, and the scripts."""
+"""The Redis where the money is: short time-outs, no blind retry, and the scripts, which share one line per process."""
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from accounts.deadline import TooLate, at_most
 from accounts.once import Once
 
 from .errors import RedisAway
+from .line import Line
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +60,24 @@ def _make_client(answer_seconds: float = ANSWER_SECONDS) -> Any:
     return redis.Redis(connection_pool=pool)
 
 
+def _make_line() -> Line:
+    pool = client().connection_pool
+    return Line(lambda: pool.connection_class(**pool.connection_kwargs), ANSWER_SECONDS)
+
+
 client: Once[Any] = Once(_make_client)
 patient_client: Once[Any] = Once(lambda: _make_client(PATIENT_SECONDS))
+# What the scripts go over: thousands of calls at once ask two questions each.
+line: Once[Line] = Once(_make_line)
+# A forked child must not speak, or listen, on its parent's line.
+os.register_at_fork(after_in_child=line.forget)
 
 
 def forget_clients() -> None:
     """Connect anew, to where the settings point now."""
     client.forget()
     patient_client.forget()
+    line.forget()
 
 
 @cache
@@ -91,11 +103,11 @@ def reaching_redis(*, patiently: bool = False) -> Iterator[Any]:
 def run_script(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Run a script; its status and its named values."""
     loaded, payload = script(name), orjson.dumps(call)
-    with reaching_redis() as connection, at_most(SCRIPT_SECONDS):
+    with reaching_redis(), at_most(SCRIPT_SECONDS):
         try:
-            answer = connection.evalsha(loaded.sha, 0, payload)
+            answer = line().ask("EVALSHA", loaded.sha, 0, payload)
         except exceptions.NoScriptError:
             # Redis forgot its scripts (a restart, SCRIPT FLUSH), so this one has not run.
-            answer = connection.eval(loaded.text, 0, payload)
+            answer = line().ask("EVAL", loaded.text, 0, payload)
     status, *pairs = answer
     return status, dict(zip(pairs[::2], pairs[1::2], strict=True))

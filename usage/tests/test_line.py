@@ -1,0 +1,81 @@
+"""The line that all callers of a process share: each gets the answer to its own question, and to no other."""
+
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+from redis import Connection, exceptions
+
+from tests.concurrency import at_once
+from usage.line import Line
+from usage.redis import client
+
+
+def connect() -> Any:
+    return Connection(**client().connection_pool.connection_kwargs)
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line(connect, 0.5)
+
+
+def ids() -> set[str]:
+    return {each["id"] for each in client().client_list()}
+
+
+def test_each_gets_its_own_answer(line: Line) -> None:
+    numbers = iter(range(200))
+
+    def echo() -> bool:
+        mine = str(next(numbers))
+        return bool(line.ask("ECHO", mine) == mine)
+
+    answers, raised = at_once(50, lambda: all(echo() for _ in range(4)))
+    assert (raised, answers) == ([], [True] * 50)
+
+
+def test_all_of_them_share_one_connection(line: Line) -> None:
+    assert len(set(at_once(50, lambda: line.ask("CLIENT", "ID"))[0])) == 1
+
+
+def test_an_error_is_the_asker_s_alone(line: Line) -> None:
+    with pytest.raises(exceptions.NoScriptError):
+        line.ask("EVALSHA", "0" * 40, 0)
+    assert line.ask("ECHO", "still there") == "still there"
+
+
+def test_a_line_that_was_cut_is_made_anew(line: Line) -> None:
+    first = line.ask("CLIENT", "ID")
+    client().client_kill_filter(_id=first)
+    time.sleep(0.2)
+    assert line.ask("CLIENT", "ID") != first
+
+
+def test_cut_in_the_middle_everybody_who_waits_is_told(line: Line) -> None:
+    own = line.ask("CLIENT", "ID")
+    threading.Timer(0.1, lambda: client().client_kill_filter(_id=own)).start()
+    answers, raised = at_once(5, lambda: line.ask("BLPOP", "nothing", 2))
+    assert (answers, {type(error) for error in raised}) == ([], {exceptions.ConnectionError})
+
+
+def test_who_waits_too_long_goes_and_the_late_answer_is_nobody_else_s(line: Line) -> None:
+    first = line.ask("CLIENT", "ID")
+    with pytest.raises(exceptions.TimeoutError):
+        line.ask("BLPOP", "nothing", 1)
+    # The next one does not stand in line behind the answer that is late, nor is it given it.
+    assert line.ask("CLIENT", "ID") != first
+    # And when that has come, the old line is closed.
+    time.sleep(1)
+    assert str(first) not in ids()
+
+
+def test_nobody_there(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = {**client().connection_pool.connection_kwargs, "port": port}
+    with pytest.raises(exceptions.ConnectionError):
+        Line(lambda: Connection(**arguments), 0.5).ask("PING")
