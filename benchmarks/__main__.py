@@ -70,7 +70,7 @@ def cpu(all_of_them: list[Contender], upstream: rig.Upstream, number: int) -> Fi
 def latency(all_of_them: list[Contender], upstream: rig.Upstream, number: int) -> Figures:
     """40 calls a second, come what may; the upstream takes 20 ms. What is added to asking it directly."""
     upstream.set(delay=0.02)
-    steady = {"callers": 4, "seconds": 4, "warm_up": 0.5, "rate": 40}
+    steady: Any = {"callers": 4, "seconds": 4, "warm_up": 0.5, "rate": 40}
     found: Figures = {"directly": directly(upstream, **steady)["ms"]}
     for contender in turns(all_of_them, number):
         seen = contender.call(**steady)["ms"]

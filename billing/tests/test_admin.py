@@ -48,7 +48,7 @@ def paid(charlie: User, begin: Any, webhooks: Any) -> PaymentTransaction:
 @pytest.mark.parametrize("page", [PAYMENTS, EVENTS, INVOICES])
 def test_the_pages_open(staff: Client, paid: PaymentTransaction, page: str) -> None:
     assert "charlie@example.dz" in text(staff.get(page)) or page == EVENTS
-    model = {PAYMENTS: PaymentTransaction, EVENTS: WebhookEvent, INVOICES: Invoice}[page]
+    model: Any = {PAYMENTS: PaymentTransaction, EVENTS: WebhookEvent, INVOICES: Invoice}[page]
     assert staff.get(f"{page}{model.objects.get().pk}/change/").status_code == 200
 
 

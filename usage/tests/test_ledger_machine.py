@@ -112,7 +112,7 @@ class Ledger(RuleBasedStateMachine):
         self.snapshot: dict[str, bytes] | None = None
         # Something of a dead process is only in Redis: if that is lost too, nobody has it (docs/guarantees.md).
         self.only_in_redis = False
-        self.patches = [
+        self.patches: list[Any] = [
             patch("usage.admission.this_process", lambda: self.current),
             patch("usage.budget.this_process", lambda: self.current),
             patch("usage.process.run_script", self.over_the_wire),

@@ -6,11 +6,15 @@ import time
 from typing import Any
 
 import pytest
-from redis import Connection, exceptions
+from redis import connection as redis_connection
+from redis import exceptions
 
 from tests.concurrency import at_once
 from usage.line import Line
 from usage.redis import client
+
+# Without its types, which it has only in part.
+Connection: Any = redis_connection.Connection
 
 
 def connect() -> Any:
