@@ -138,11 +138,11 @@ def margin() -> Iterator[Reading]:
     """1 where today's costs are above today's revenue, 2 where those of the last days are too."""
     day = today()
     first = day - timedelta(days=MARGIN_DAYS - 1)
-    today_lost = history.totals(day, day).cost_usd - payments.revenue_of_day(day).usd
+    today_lost = history.cost(day, day) - payments.revenue_of_day(day).usd
     if today_lost <= 0:
         return
     revenue = payments.revenue(day_bounds(first)[0], day_bounds(day)[1]).usd
-    lost = history.totals(first, day).cost_usd - revenue
+    lost = history.cost(first, day) - revenue
     values = {"usd": f"{lost if lost > 0 else today_lost:.2f}", "days": MARGIN_DAYS}
     yield Reading(Decimal(2 if lost > 0 else 1), values, words=LASTING_LOSS if lost > 0 else None)
 

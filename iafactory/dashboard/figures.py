@@ -117,5 +117,5 @@ class Economics:
 def economics(first: date, last: date, *, costs: Decimal | None = None) -> Economics:
     """What came in on these days, and what their calls cost."""
     if costs is None:
-        costs = sum((spend.cost_usd for spend in history.by_day(first, last).values()), Decimal(0))
+        costs = history.cost(first, last)
     return Economics(sales.revenue(day_bounds(first)[0], day_bounds(last)[1]).usd_rounded, costs)

@@ -50,6 +50,14 @@ def totals(first: date, last: date) -> Totals:
     return Totals(0, 0, 0, Decimal(0))
 
 
+def cost(first: date, last: date) -> Decimal:
+    """What these days cost in all, in dollars."""
+    ((found,),) = rows(
+        "SELECT coalesce(sum(cost_usd), 0) FROM usage_rollup_hours WHERE hour >= %s AND hour < %s", *_hours(first, last)
+    )
+    return Decimal(found)
+
+
 def by_hour(start: datetime, end: datetime) -> dict[tuple[datetime, str], Spend]:
     """Under the hour's first instant and the provider's name."""
     return {
