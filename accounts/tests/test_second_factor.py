@@ -189,7 +189,10 @@ def staff_browser(user: User) -> Client:
 
 
 def pages_shown(browser: Client) -> list[int]:
-    return [browser.get(page).status_code for page in ("/admin/", "/admin/accounts/user/", "/admin/password_change/")]
+    return [
+        browser.get(page).status_code
+        for page in ("/admin/accounts/softban/", "/admin/accounts/user/", "/admin/password_change/")
+    ]
 
 
 def test_the_password_alone_opens_no_page(required: None, sara: User) -> None:

@@ -231,3 +231,17 @@ def test_every_page_that_takes_a_session_asks_for_the_csrf_token(sara: User) -> 
     pages = [line.address.format(key=1) for line in taken if line.method == "POST"]
     pages += [f"/admin/{label.replace('.', '/')}/add/" for label in MODELS]
     assert {page: browser.post(page, {}).status_code for page in pages} == dict.fromkeys(pages, 403)
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in LINES if line.who is Who.STAFF], ids=lambda line: f"{line.method} {line.pattern}"
+)
+def test_a_staff_password_alone_opens_no_route_of_staff(
+    line: Line, scene: dict[str, Any], sara: User, settings: Any
+) -> None:
+    settings.STAFF_2FA = "required"
+    assert call(bearer(str(AccessToken.for_user(sara))), line, scene, "sara").status_code == 403
+    assert call(bearer(key_of(sara)), line, scene, "sara").status_code == 403
+    browser = Client()
+    browser.force_login(sara)
+    assert call(browser, line, scene, "sara").headers["Location"].startswith("/admin/second-factor")
