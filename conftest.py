@@ -30,6 +30,12 @@ from usage import process
 from usage.redis import client
 
 
+def pytest_configure() -> None:
+    """Not only within a test: a process object made between two of them would tick through all that follow, and commit
+    what it finds past their transactions."""
+    settings.USAGE_TICKS = False
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     empty_again_after_a_deadlock()
