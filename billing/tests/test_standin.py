@@ -190,3 +190,5 @@ def test_make_run_plays_only_where_nobody_chose(monkeypatch: Any) -> None:
     assert not wanted(Env({"APP_ENV": "production"}))
     assert not wanted(Env({"CHARGILY_SECRET_KEY": "x"}))
     assert not wanted(Env({"CHARGILY_BASE_URL": "https://example.dz"}))
+    assert not wanted(Env({"CHARGILY_MODE": "live"}))
+    assert wanted(Env({"CHARGILY_MODE": "test"}))

@@ -13,7 +13,7 @@ NAME = "chargily"
 
 def wanted(env: Env) -> bool:
     """Never in production, never beside a key or an address that somebody chose."""
-    chosen = any(env.text(name) for name in ("CHARGILY_SECRET_KEY", "CHARGILY_BASE_URL", "CHARGILY_MODE"))
+    chosen = env.text("CHARGILY_SECRET_KEY") or env.text("CHARGILY_BASE_URL") or env.text("CHARGILY_MODE") == "live"
     return env.text("APP_ENV") != "production" and not chosen
 
 
