@@ -60,10 +60,10 @@ def soak(stage: Stage, seconds: int) -> int:
     stage.settle()
     lookout.stop()
     violations = audit(stage.books(lookout.peak)) + growth(found)
-    stage.close()
     for violation in violations:
         print(f"VIOLATION: {violation}")
-    print(f"{len(load.outcomes)} calls, {len(violations)} violations")
+    print(f"{len(load.outcomes)} calls, {len(violations)} violations", flush=True)
+    stage.close()
     return 1 if violations else 0
 
 

@@ -55,7 +55,8 @@ class Postgres:
         self.process = subprocess.Popen(
             self.server.command, user=self.server.system_user, stdout=self.log, stderr=self.log, start_new_session=True
         )
-        wait_until(lambda: psycopg.connect(self.url, connect_timeout=2).close(), psycopg.OperationalError)
+        # Its own recovery may take its time on a busy disk.
+        wait_until(lambda: psycopg.connect(self.url, connect_timeout=2).close(), psycopg.OperationalError, 120)
 
     def signal_all(self, number: signal.Signals) -> None:
         """To the postmaster and its backends, each of which is a session of its own."""
@@ -67,8 +68,11 @@ class Postgres:
                 continue
 
     def kill(self) -> None:
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]
         self.signal_all(signal.SIGKILL)
         self.process.wait()
+        # The next one refuses the data while a backend of this one is left.
+        psutil.wait_procs(family, timeout=20)
         (self.server.data / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -171,7 +175,7 @@ class Stage:
     def stop(self) -> None:
         """In order, as Ctrl-C does."""
         self.supervisor.send_signal(signal.SIGTERM)
-        self.supervisor.wait(90)
+        self.supervisor.wait(180)
 
     def close(self) -> None:
         if self.supervisor.poll() is None:
