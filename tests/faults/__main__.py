@@ -98,7 +98,7 @@ def table(reports: list[Report]) -> str:
         money = (r.billed / 10**9, r.accounted / 10**9, r.peak / 10**9)
         lines.append(
             f"| {r.fault} | {r.calls} | {answers} | {r.attempts} | {r.rows} | {r.estimated} | {money[0]:.6f} "
-            f"| {money[1]:.6f} | {money[2]:.6f} of 0.4 | {len(r.violations)} |"
+            f"| {money[1]:.6f} | {money[2]:.6f} | {len(r.violations)} |"
         )
     lines.append("")
     lines += [f"- **{r.fault}**: {violation}" for r in reports for violation in r.violations]

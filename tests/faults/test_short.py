@@ -9,7 +9,7 @@ import pytest
 from .__main__ import settings_of, standin
 from .faults import SHORT
 from .rounds import play
-from .stage import Stage, copy_template, make_template
+from .stage import NANO, Stage, copy_template, make_template
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -26,6 +26,8 @@ def test_nothing_is_overspent_lost_or_counted_twice(tmp_path: Path) -> None:
         standin=standin(),
         people=people,
         environment=settings,
+        # So little that it is spent in the middle of it.
+        budget=NANO // 20,
     )
     try:
         report = play(stage, SHORT)
@@ -33,7 +35,7 @@ def test_nothing_is_overspent_lost_or_counted_twice(tmp_path: Path) -> None:
         stage.close()
         stage.standin.close()
     assert report.violations == []
-    # It was no stroll: money was spent to the last cent, calls failed, and processes died over some.
+    # It was no stroll: the money came to its end, and calls were refused.
     assert report.attempts > 50
-    assert report.accounted > stage.budget // 4
+    assert report.accounted > stage.budget // 2
     assert {200, 503} <= report.statuses.keys()
