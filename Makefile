@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test faults soak lint types imports unit clients format messages lock clean \
-	bench-streams bench-dashboard audit
+.PHONY: run test faults soak lint types imports unit clients format messages lock clean audit \
+	bench bench-streams bench-growth bench-drainer bench-dashboard
 
 run: .venv/messages
 	@exec $(BIN)/python -m iafactory.run
@@ -42,6 +42,9 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 # Measurements (docs/performance.md). They want the machine to themselves.
+bench: .venv/installed var/bench/venv/installed var/bench/venv-litellm/installed var/bench/portkey/installed
+	$(BIN)/python -m benchmarks --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
 bench-streams: .venv/installed var/bench/venv/installed
 	$(BIN)/python -m benchmarks.streams $(if $(STREAMS),--streams $(STREAMS))
 
@@ -49,10 +52,27 @@ bench-streams: .venv/installed var/bench/venv/installed
 bench-dashboard: .venv/installed
 	$(BIN)/python -m benchmarks.dashboard $(if $(ROWS),--rows $(ROWS))
 
+bench-growth: .venv/installed var/bench/venv/installed
+	$(BIN)/python -m benchmarks.growth $(if $(USERS),--users $(USERS)) $(if $(ROWS),--rows $(ROWS))
+
+bench-drainer: .venv/installed
+	$(BIN)/python -m benchmarks.drainer $(if $(ROWS),--rows $(ROWS))
+
 # The stand-ins' and the compared programs' own environment: nothing of it is the product's.
 var/bench/venv/installed: benchmarks/requirements.txt
 	@test -x var/bench/venv/bin/python || $(PYTHON) -m venv var/bench/venv
 	@var/bench/venv/bin/python -m pip --disable-pip-version-check --quiet install --requirement benchmarks/requirements.txt
+	@touch $@
+
+# The peers, each in a place of its own. Portkey needs node and npm (Debian: apt-get install nodejs npm).
+var/bench/venv-litellm/installed:
+	$(PYTHON) -m venv var/bench/venv-litellm
+	@var/bench/venv-litellm/bin/python -m pip --disable-pip-version-check --quiet install 'litellm[proxy]==1.106.2'
+	@touch $@
+
+var/bench/portkey/installed:
+	@mkdir -p var/bench/portkey
+	@cd var/bench/portkey && npm install --no-audit --no-fund --silent @portkey-ai/gateway@1.15.2
 	@touch $@
 
 # Collect the sentences to translate (needs gettext's xgettext).
