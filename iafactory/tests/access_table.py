@@ -76,6 +76,22 @@ LINES = [
     Line("v1/chat/completions", "POST", Who.CALLERS, body=CHAT),
     Line("v1/models", "GET", Who.CALLERS),
     Line("v1/models/<path:name>", "GET", Who.CALLERS, path="/v1/models/gpt-4o"),
+    # billing
+    Line("payment/plans", "GET", Who.ANYONE),
+    Line("payment/quote/<str:tier>", "GET", Who.CALLERS, path="/payment/quote/student"),
+    # Payments are not configured here; who may not is told so first.
+    Line("payment/subscribe/<str:tier>", "POST", Who.CALLERS, ok=503, path="/payment/subscribe/student"),
+    Line("payment/checkouts/<str:checkout_id>", "GET", Who.CALLERS, ok=404, path="/payment/checkouts/nobodys"),
+    Line("payment/transactions", "GET", Who.CALLERS),
+    Line("payment/subscription/status", "GET", Who.CALLERS),
+    # Who has no subscription has none to cancel.
+    Line(
+        "payment/subscription/cancel",
+        "POST",
+        Who.CALLERS,
+        instead={"charlie": 400, "clerk": 400, "sara": 400},
+    ),
+    Line("payment/webhook/chargily", "POST", Who.ANYONE, ok=503),
     # The description of all this
     Line("api/schema", "GET", Who.ANYONE),
     Line("api/docs", "GET", Who.ANYONE),
@@ -157,5 +173,11 @@ MODELS: dict[str, set[str]] = {
     "usage.budgetreset": set(),
     "usage.deadletter": set(),
     "llmrouter.model": {"add", "change", "delete"},
+    "billing.paymenttransaction": set(),
+    "billing.webhookevent": set(),
+    "billing.invoice": set(),
+    "alerts.incident": set(),
+    "alerts.message": set(),
+    "keys.keycheck": set(),
     "llmrouter.route": {"add", "change", "delete"},
 }
