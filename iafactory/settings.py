@@ -249,6 +249,7 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "account"
 CSRF_FAILURE_VIEW = "iafactory.pages.shown.csrf_failure"
 PASSWORD_HASHERS = ["accounts.hashers.ThreadedArgon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [

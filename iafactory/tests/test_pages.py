@@ -189,6 +189,12 @@ def test_staff_at_this_door_are_noted_like_at_their_own(sara: User) -> None:
     assert StaffAction.objects.filter(action="login.password").count() == 1
 
 
+def test_staff_who_came_in_with_nowhere_to_go_get_somewhere(sara: User) -> None:
+    client = visitor()
+    answer = client.post("/admin/login/", {"username": sara.email, "password": "correct horse battery"})
+    assert client.get(answer["Location"], follow=True).status_code == 200
+
+
 def test_a_staff_password_alone_opens_nothing_where_a_second_factor_is_required(sara: User, settings: Any) -> None:
     settings.STAFF_2FA = "required"
     client = visitor()
