@@ -44,7 +44,7 @@ class Contender:
 
 
 @contextmanager
-def started(*command: str, port: int, seconds: float = 90, **environment: str) -> Iterator[int]:
+def started(*command: str, port: int, seconds: float = 240, **environment: str) -> Iterator[int]:
     with (BENCH / "contenders.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=BASE, env={**os.environ, **environment}, stdout=log, stderr=log)
     try:
