@@ -14,6 +14,8 @@ from typing import Any
 
 from redis import exceptions
 
+from accounts.deadline import at_most
+
 # How long a line may be silent before its listener looks whether it is still wanted.
 SILENCE_SECONDS = 10.0
 
@@ -37,22 +39,25 @@ class Question:
 
 
 class Line:
-    """`connect` makes a redis-py connection; an answer is waited for so many seconds."""
+    """`connect` makes a redis-py connection; a question may take so many seconds to get out (where gevent rules), and
+    as many as `answering` to be answered."""
 
-    def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
+    def __init__(self, connect: Callable[[], Any], speaking: float, answering: float) -> None:
         self._connect = connect
-        self._seconds = seconds
+        self._speaking_seconds = speaking
+        self._seconds = answering
         self._speaking = threading.Lock()
         self._listener: _Listener | None = None
 
     def ask(self, *command: Any) -> Any:
-        """Raises what redis-py raises. After a `ConnectionError` or a `TimeoutError` it may have been done or not."""
+        """Raises what redis-py raises, or `TooLate`: then, but for a `ResponseError`, it may have been done or not."""
         question = Question()
-        with self._speaking:
+        with at_most(self._speaking_seconds), self._speaking:
             listener = self._listening()
             heard = listener.heard
             listener.say(question, command)
-        # A process that was busy finds its own clock run out beside an answer that lies there unread: read it then.
+        # A process that was busy (a thousand calls that end at one instant keep it from listening for a second) finds
+        # its time run out beside an answer that lies there unread: it is read then.
         if not question.wait(self._seconds) and not (listener.has_news() and question.wait(self._seconds)):
             if listener.heard == heard:
                 # Silent all the while. Who waits on it may still be answered, but nobody begins to any more.

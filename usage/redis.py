@@ -17,7 +17,7 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from accounts.deadline import TooLate, at_most
+from accounts.deadline import TooLate
 from accounts.once import Once
 
 from .errors import RedisAway
@@ -32,8 +32,8 @@ ANSWER_SECONDS = 0.45
 # A recovery moves whole days of counters, and nobody's answer waits for it.
 PATIENT_SECONDS = 10.0
 CONNECTIONS = 64
-# One script in all: greeting a slow server (connect, AUTH, SELECT) takes several answers before the first of ours.
-SCRIPT_SECONDS = 0.9
+# Getting a script out: greeting a slow server (connect, AUTH, SELECT) takes several answers before the first of ours.
+SPEAKING_SECONDS = 0.45
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TAKES_HOLDS = {"admit", "hold"}
@@ -62,7 +62,7 @@ def _make_client(answer_seconds: float = ANSWER_SECONDS) -> Any:
 
 def _make_line() -> Line:
     pool = client().connection_pool
-    return Line(lambda: pool.connection_class(**pool.connection_kwargs), ANSWER_SECONDS)
+    return Line(lambda: pool.connection_class(**pool.connection_kwargs), SPEAKING_SECONDS, ANSWER_SECONDS)
 
 
 client: Once[Any] = Once(_make_client)
@@ -103,7 +103,7 @@ def reaching_redis(*, patiently: bool = False) -> Iterator[Any]:
 def run_script(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Run a script; its status and its named values."""
     loaded, payload = script(name), orjson.dumps(call)
-    with reaching_redis(), at_most(SCRIPT_SECONDS):
+    with reaching_redis():
         try:
             answer = line().ask("EVALSHA", loaded.sha, 0, payload)
         except exceptions.NoScriptError:

@@ -23,7 +23,7 @@ def connect() -> Any:
 
 @pytest.fixture
 def line() -> Line:
-    return Line(connect, 0.5)
+    return Line(connect, 0.5, 0.5)
 
 
 def ids() -> set[str]:
@@ -82,4 +82,4 @@ def test_nobody_there(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
         port = probe.getsockname()[1]
     arguments = {**client().connection_pool.connection_kwargs, "port": port}
     with pytest.raises(exceptions.ConnectionError):
-        Line(lambda: Connection(**arguments), 0.5).ask("PING")
+        Line(lambda: Connection(**arguments), 0.5, 0.5).ask("PING")
