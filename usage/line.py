@@ -56,9 +56,7 @@ class Line:
             listener = self._listening()
             heard = listener.heard
             listener.say(question, command)
-        # A process that was busy (a thousand calls that end at one instant keep it from listening for a second) finds
-        # its time run out beside an answer that lies there unread: it is read then.
-        if not question.wait(self._seconds) and not (listener.has_news() and question.wait(self._seconds)):
+        if not question.wait(self._seconds) and not (listener.lives(heard) and question.wait(self._seconds)):
             if listener.heard == heard:
                 # Silent all the while. Who waits on it may still be answered, but nobody begins to any more.
                 listener.wanted = False
@@ -95,13 +93,16 @@ class _Listener:
             self._connection.disconnect()
             raise
 
-    def has_news(self) -> bool:
-        """Whether something lies there unread. Asked of the kernel: the socket itself is in the listener's hands."""
+    def lives(self, heard: int) -> bool:
+        """Whether something came since `heard`, or lies there unread (asked of the kernel: the socket itself is in the
+        listener's hands). A thousand calls that end at one instant keep Redis, and this process from listening, for
+        longer than one answer may take; a server that is away or frozen says nothing at all."""
+        if self.heard != heard:
+            return True
         try:
-            unread = fcntl.ioctl(self._connection._sock.fileno(), termios.FIONREAD, bytes(4))
+            return any(fcntl.ioctl(self._connection._sock.fileno(), termios.FIONREAD, bytes(4)))
         except (OSError, AttributeError):
             return False
-        return any(unread)
 
     def _listen(self) -> None:
         try:
