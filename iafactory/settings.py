@@ -229,7 +229,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "iafactory.urls"
-CSRF_FAILURE_VIEW = "iafactory.errors.csrf_failure"
 WSGI_APPLICATION = "iafactory.wsgi.application"
 APPEND_SLASH = False
 TEMPLATES = [

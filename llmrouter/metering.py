@@ -27,6 +27,7 @@ class Meter:
         self._told = False
         self._behind = ""
         self._was_cut = False
+        self._speaks = False
         self._deltas = 0
         self._bytes = 0
 
@@ -43,8 +44,9 @@ class Meter:
             self._tokens, self._cost = piece.tokens, piece.cost
             self._told = bool(self.finish_reason) or piece.delta is None
         says = self._count(piece.delta) if piece.delta else False
-        under_way = self._attempt.money.delivered and (piece.delta is not None or piece.comment)
-        return says or bool(piece.finish_reason) or under_way
+        # What came in one batch with the first word comes after it, whatever it says.
+        self._speaks = self._speaks or says or self._attempt.money.delivered
+        return says or bool(piece.finish_reason) or (self._speaks and (piece.delta is not None or piece.comment))
 
     @property
     def ran_over(self) -> bool:

@@ -174,7 +174,7 @@ def test_the_whole_way_through_the_page(shop: Product, chargily: ChargilyStandIn
     chargily.books.faults.copies = 3
     chargily.books.faults.reordered = True
     back = requests.post(body["checkout_url"], data={"action": "pay"}, allow_redirects=False, timeout=30)
-    assert back.headers["Location"] == f"http://localhost:8000/payment/success?checkout_id={body['checkout_id']}"
+    assert back.headers["Location"] == f"{shop.url}/payment/success?checkout_id={body['checkout_id']}"
     for _ in range(60):
         if len(chargily.books.deliveries) == 4:
             break

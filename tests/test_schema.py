@@ -11,7 +11,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import CHECKS
 
-from conftest import key_of, person
+from accounts.tokens import issue_tokens
+from conftest import person
 from tests.product import Product
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -56,9 +57,9 @@ def api(product: Product) -> Any:
 
 @pytest.fixture
 def keys(product: Product) -> dict[str, str]:
-    """Who calls what lies where: Alice, and Sara under /admin."""
+    """Who calls what lies where: Alice, and Sara under /admin. By JWT: an API key opens neither keys nor staff's."""
     alice, sara = person("alice@example.dz", "enterprise"), person("sara@example.dz", is_staff=True)
-    return {"": key_of(alice), "/admin": key_of(sara)}
+    return {"": issue_tokens(alice).access, "/admin": issue_tokens(sara).access}
 
 
 def test_the_server_keeps_to_its_schema(api: Any, keys: dict[str, str]) -> None:

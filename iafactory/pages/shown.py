@@ -44,15 +44,19 @@ def error_page(request: HttpRequest, error: BaseException) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A page for a browser that asked for one; JSON for programs, and for everything under the API's addresses."""
-    wants_a_page = "text/html" in request.headers.get("Accept", "")
-    if wants_a_page and not request.path_info.startswith(("/api/", "/v1/")):
-        return error_page(request, exception)
-    return errors.not_found(request, exception)
+    return error_page(request, exception) if wants_a_page(request) else errors.not_found(request, exception)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form came from elsewhere, or from a page that was open for too long."""
+    if not wants_a_page(request):
+        return errors.csrf_failure(request, reason)
     return render(request, "iafactory/csrf.html", status=403)
+
+
+def wants_a_page(request: HttpRequest) -> bool:
+    under_the_api = request.path_info.startswith(("/api/", "/v1/"))
+    return not under_the_api and "text/html" in request.headers.get("Accept", "")
 
 
 def user_of(request: HttpRequest) -> User:

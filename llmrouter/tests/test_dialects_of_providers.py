@@ -1,6 +1,7 @@
 """What providers of the OpenAI dialect do differently: in what they take, in what they say, and in what they count."""
 
 import json
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -38,8 +39,8 @@ def serve_by(provider: str, standin: ProviderStandIn, settings: Any, **columns: 
     forget_catalogue()
 
 
-def streams(*chunks: Any, last: str = "[DONE]") -> Any:
-    """These chunks and no others."""
+def streams(*chunks: Any, last: str = "[DONE]", pace: float = 0) -> Any:
+    """These chunks and no others, so many seconds apart."""
 
     def misbehave(handler: Handler, call: Call) -> None:
         handler.send_response(200)
@@ -47,6 +48,7 @@ def streams(*chunks: Any, last: str = "[DONE]") -> Any:
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         for chunk in chunks:
+            time.sleep(pace)
             handler.chunk(chunk if isinstance(chunk, bytes) else b"data: " + json.dumps(chunk).encode() + b"\n\n")
         if last:
             handler.chunk(f"data: {last}\n\n".encode())
@@ -240,7 +242,7 @@ def test_hanging_up_on_openrouter_is_a_matter_of_who_is_behind_it(
     """Some bill an aborted call to its end: there the end is waited for, and its bill is the true one."""
     pieces = [chunk({"content": "mot "}, provider=behind) for _ in range(9)]
     usage = {"prompt_tokens": 9, "completion_tokens": 9, "cost": 0.25}
-    standin["openrouter"].faults = [streams(*pieces, chunk({}, "stop"), {"choices": [], "usage": usage})]
+    standin["openrouter"].faults = [streams(*pieces, chunk({}, "stop"), {"choices": [], "usage": usage}, pace=0.02)]
     response = pro.complete(stream=True)
     next(iter(response.streaming_content))
     for close in response._resource_closers:
