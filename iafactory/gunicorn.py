@@ -35,8 +35,12 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, _hard), _hard))
 
 
 def post_worker_init(worker: Any) -> None:
+    from django.urls import get_resolver
+
     from iafactory.alerts import watch
 
+    # All views and what they import: the first to come would wait for it, and everybody beside him.
+    assert get_resolver().url_patterns
     watch.start()
 
 
