@@ -248,7 +248,7 @@ class Stage:
                 user: Limits(None if budget is None else int(budget * NANO), messages)
                 for user, budget, messages in connection.execute(
                     """
-                    SELECT u.id, t.user_daily_budget_usd, t.messages_per_day FROM accounts_user u
+                    SELECT u.id, t.user_daily_budget_usd, t.messages_per_day FROM users u
                     LEFT JOIN user_tiers ut ON ut.user_id = u.id JOIN tiers t ON t.name = coalesce(ut.tier, 'free')
                     """
                 ).fetchall()
