@@ -88,13 +88,18 @@ def forecast(budget: Budget) -> Forecast:
     passed, left = budget.now - begins, max(timedelta(0), ends - budget.now)
     if passed <= timedelta(0) or budget.spent <= 0:
         return Forecast(None, budget.spent)
-    second = Decimal(1) / Decimal(round(passed.total_seconds()) or 1)
-    per_second = budget.spent * second
-    by_midnight = budget.spent + per_second * Decimal(round(left.total_seconds()))
+    per_second = budget.spent / (seconds_in(passed) or 1)
+    by_midnight = budget.spent + per_second * seconds_in(left)
     if budget.remaining <= 0:
         return Forecast(budget.now, by_midnight)
-    reached_at = budget.now + timedelta(seconds=float(budget.remaining / per_second))
-    return Forecast(reached_at if reached_at < ends else None, by_midnight)
+    # Compared before it is added to the hour: at the pace of one cheap call the cap is a hundred thousand years away.
+    seconds = int(budget.remaining / per_second)
+    reached_at = budget.now + timedelta(seconds=seconds) if seconds < seconds_in(left) else None
+    return Forecast(reached_at, by_midnight)
+
+
+def seconds_in(span: timedelta) -> int:
+    return span // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)

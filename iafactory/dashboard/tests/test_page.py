@@ -120,6 +120,8 @@ def test_the_forecast() -> None:
     assert at_noon("0") == figures.Forecast(None, Decimal(0))
     assert at_noon("5.23").reached_at is None
     assert round(at_noon("5.23").by_midnight, 2) == Decimal("10.46")
+    # One cheap call: at this pace the cap lies beyond the last year that there is.
+    assert at_noon("0.000001").reached_at is None
     reached = at_noon("40").reached_at
     # 40 in twelve hours: the 10 that are left last three.
     assert reached is not None
