@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Model
 from django.http import HttpRequest
 
 from .models import StaffAction, User
@@ -42,8 +43,7 @@ def record(
 
 def name_of(subject: object) -> str:
     """`user 7`, `tier pro`: by key, for names and addresses change."""
-    meta = getattr(subject, "_meta", None)
-    return f"{meta.model_name} {subject.pk}" if meta is not None else str(subject)  # type: ignore[attr-defined]
+    return f"{subject._meta.model_name} {subject.pk}" if isinstance(subject, Model) else str(subject)
 
 
 def operator() -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from . import rig
@@ -74,9 +75,9 @@ def fill(rows: int) -> None:
         say(f"{rows:,} rows of {DAYS} days and {USERS:,} users, sums written with them", time.perf_counter() - begun)
         say("the sums folded", timed(rollups.fold))
         for batch in (2000, 50):
-            say(f"a batch of {batch} rows", median(lambda batch=batch: one_batch(cursor, batch), 9))  # type: ignore[misc]
+            say(f"a batch of {batch} rows", median(partial(one_batch, cursor, batch), 9))
             cursor.execute("ALTER TABLE llm_usage_logs DISABLE TRIGGER USER")
-            say("  the same without sums", median(lambda batch=batch: one_batch(cursor, batch), 9))  # type: ignore[misc]
+            say("  the same without sums", median(partial(one_batch, cursor, batch), 9))
             cursor.execute("ALTER TABLE llm_usage_logs ENABLE TRIGGER USER")
         cursor.execute("VACUUM ANALYZE")
 
@@ -113,7 +114,7 @@ def measure(runs: int) -> None:
     ):
         with counted(connection) as queries:
             assert client.get(path).status_code == 200
-        took = [timed(lambda client=client, path=path: client.get(path)) for _ in range(runs)]  # type: ignore[misc]
+        took = [timed(partial(client.get, path)) for _ in range(runs)]
         worst, middle = max(took), statistics.median(took)
         print(f"{name:34} {1000 * middle:6.0f} ms median {1000 * worst:6.0f} ms worst {len(queries):4} queries")
     this_process().leave()
