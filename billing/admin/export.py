@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -16,6 +17,12 @@ AT_ONCE = 1000
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 Column = Callable[[Any], Any]
+
+
+def columns(*named: str | tuple[str, str]) -> dict[str, Column]:
+    """Each shows the attribute of its own name; a pair is a name and the way to another attribute (`user.email`)."""
+    pairs = ((each, each) if isinstance(each, str) else each for each in named)
+    return {name: attrgetter(way) for name, way in pairs}
 
 
 class Echo:

@@ -12,7 +12,7 @@ from unfold.decorators import display
 from accounts.admin import ReadOnlyAdmin
 
 from ..models import Invoice, WebhookEvent
-from .export import CsvExport
+from .export import CsvExport, columns
 from .payments import MOST_AT_ONCE, settle_by_staff
 
 Outcome = WebhookEvent.Outcome
@@ -37,16 +37,16 @@ class WebhookEventAdmin(CsvExport, ReadOnlyAdmin):
     list_per_page = 50
     show_full_result_count = False
     actions = ("settle_again", "export_csv")
-    csv_columns: ClassVar = {
-        "event_id": lambda row: row.event_id,
-        "received_at": lambda row: row.received_at,
-        "type": lambda row: row.type,
-        "checkout_id": lambda row: row.checkout_id,
-        "payment": lambda row: row.payment_id,
-        "deliveries": lambda row: row.deliveries,
-        "outcome": lambda row: row.outcome,
-        "processed_at": lambda row: row.processed_at,
-    }
+    csv_columns: ClassVar = columns(
+        "event_id",
+        "received_at",
+        "type",
+        "checkout_id",
+        ("payment", "payment_id"),
+        "deliveries",
+        "outcome",
+        "processed_at",
+    )
 
     @display(description=_("outcome"), ordering="outcome", label=COLOURS)  # type: ignore[untyped-decorator]
     def came_to(self, event: WebhookEvent) -> tuple[str, str]:
@@ -84,19 +84,12 @@ class InvoiceAdmin(CsvExport, ReadOnlyAdmin):
     show_full_result_count = False
     actions = ("export_csv",)
     csv_columns: ClassVar = {
-        "reference": lambda row: row.reference,
-        "kind": lambda row: row.kind,
-        "issued_at": lambda row: row.issued_at,
+        **columns("reference", "kind", "issued_at"),
         "buyer_id": lambda row: row.buyer.get("id"),
         "buyer_email": lambda row: row.buyer.get("email"),
-        "tier": lambda row: row.tier,
-        "days": lambda row: row.days,
-        "amount_ht": lambda row: row.amount_ht,
-        "tva_percent": lambda row: row.tva_percent,
-        "amount_tva": lambda row: row.amount_tva,
-        "amount_ttc": lambda row: row.amount_ttc,
-        "payment": lambda row: row.payment_id,
-        "reason": lambda row: row.reason,
+        **columns(
+            "tier", "days", "amount_ht", "tva_percent", "amount_tva", "amount_ttc", ("payment", "payment_id"), "reason"
+        ),
     }
 
     @admin.display(description=_("buyer"))

@@ -24,7 +24,7 @@ from .. import refunds, settlement
 from ..errors import GatewayError, NotRefundable, PaymentsNotConfigured
 from ..models import PaymentTransaction
 from ..settlement import Result
-from .export import CsvExport
+from .export import CsvExport, columns
 
 Kind = PaymentTransaction.Status
 # Each asks Chargily or writes a credit note: more at once are a mistake.
@@ -89,23 +89,23 @@ class PaymentAdmin(CsvExport, ReadOnlyAdmin):
         ),
         (gettext_lazy("Refund"), {"fields": ("refunded_at", "refunded_by", "refund_reason", "taken_back")}),
     )
-    csv_columns: ClassVar = {
-        "id": lambda row: row.pk,
-        "created_at": lambda row: row.created_at,
-        "paid_at": lambda row: row.paid_at,
-        "refunded_at": lambda row: row.refunded_at,
-        "user_id": lambda row: row.user_id,
-        "email": lambda row: row.user.email,
-        "tier": lambda row: row.tier_id,
-        "amount_dzd": lambda row: row.amount_dzd,
-        "dzd_per_usd": lambda row: row.dzd_per_usd,
-        "status": lambda row: row.status,
-        "failure_code": lambda row: row.failure_code,
-        "checkout_id": lambda row: row.checkout_id,
-        "payment_method": lambda row: row.payment_method,
-        "livemode": lambda row: row.livemode,
-        "refund_reason": lambda row: row.refund_reason,
-    }
+    csv_columns: ClassVar = columns(
+        ("id", "pk"),
+        "created_at",
+        "paid_at",
+        "refunded_at",
+        "user_id",
+        ("email", "user.email"),
+        ("tier", "tier_id"),
+        "amount_dzd",
+        "dzd_per_usd",
+        "status",
+        "failure_code",
+        "checkout_id",
+        "payment_method",
+        "livemode",
+        "refund_reason",
+    )
 
     @display(description=gettext_lazy("status"), ordering="status", label=COLOURS)  # type: ignore[untyped-decorator]
     def state(self, payment: PaymentTransaction) -> tuple[str, str]:
