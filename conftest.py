@@ -26,6 +26,7 @@ from tests.browser import browser as browser
 from tests.browser import visit as visit
 from tests.product import Product
 from tests.standins.provider import ProviderStandIn
+from tests.standins.webhook import Listener
 from usage import process
 from usage.redis import client
 
@@ -77,6 +78,14 @@ def forget_everything() -> None:
     entitlements.forget_standings()
     catalogue.forget_catalogue()
     registry.forget_connections()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Somebody's server, which keeps what it is sent."""
+    server = Listener()
+    yield server
+    server.close()
 
 
 @pytest.fixture

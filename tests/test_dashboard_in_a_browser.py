@@ -9,8 +9,9 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import SoftBan, User
 from conftest import person
-from iafactory.dashboard.tests.conftest import insert, pay
+from iafactory.dashboard.tests.conftest import pay
 from usage.redis import client
+from usage.tests.rows import insert
 
 from .browser import NARROW, Visitor
 from .product import Product

@@ -13,7 +13,7 @@ from usage import budget, process, rebuilding
 from usage.admission import Usage, admit
 from usage.drainer import drain
 from usage.errors import NotNow, RedisAway
-from usage.flights import End
+from usage.flights import End, Flight
 from usage.models import UsageLog
 from usage.process import Process, this_process
 from usage.redis import client, run_script
@@ -72,32 +72,33 @@ def test_a_lost_attempt_that_was_never_sent_leaves_no_row(server: Server) -> Non
     assert UsageLog.objects.count() == 0
 
 
-def test_a_flight_that_was_taken_for_dead_is_not_held_beside_its_estimate(
-    server: Server, other: Process, settings: Any
-) -> None:
+@pytest.fixture
+def taken_for_dead(server: Server, other: Process, settings: Any) -> Flight:
+    """Of the other process, which lives; its estimate is in the table, and then Redis lost everything."""
     flight = under_way(other)
     let_pass(settings, 21)
     drain()
     server.comes_back_empty()
     other.tick()
+    return flight
+
+
+def test_a_flight_that_was_taken_for_dead_is_not_held_beside_its_estimate(
+    other: Process, taken_for_dead: Flight
+) -> None:
     assert (budget.counters(1).spent, budget.counters(1).held) == (GOOD.ceiling, 0)
-    other.settle(flight, End(5, counted=True))
+    other.settle(taken_for_dead, End(5, counted=True))
     assert (budget.counters(1).spent, budget.counters(1).messages) == (5, 1)
     drain()
     assert [row.cost_usd for row in UsageLog.objects.all()] == [dollars(5)]
 
 
 def test_a_message_of_one_taken_for_dead_is_counted_once_and_can_be_given_back(
-    server: Server, other: Process, settings: Any
+    other: Process, taken_for_dead: Flight
 ) -> None:
-    flight = under_way(other)
-    let_pass(settings, 21)
-    drain()
-    server.comes_back_empty()
-    other.tick()
     assert budget.counters(1).messages == 1
-    other.settle(flight, End(says={"error_flag": True, "error_message": "overloaded (500)"}))
-    other.give_back(flight.request_id)
+    other.settle(taken_for_dead, End(says={"error_flag": True, "error_message": "overloaded (500)"}))
+    other.give_back(taken_for_dead.request_id)
     assert budget.counters(1).messages == 0
 
 

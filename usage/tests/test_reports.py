@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -11,19 +10,9 @@ from accounts.models import User
 from usage.clock import today as this_day
 from usage.reports import today
 
+from .rows import insert
+
 pytestmark = pytest.mark.django_db
-
-
-def insert(user_id: int, provider: str = "groq", rows: int = 1, **columns: Any) -> None:
-    """As an operator would, in plain SQL: each row a message of its own, admitted now."""
-    names = "".join(f", {name}" for name in columns)
-    values = "".join(", %s" for _ in columns)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO llm_usage_logs (user_id, provider, model{names}) "
-            f"SELECT %s, %s, 'some-model'{values} FROM generate_series(1, %s)",
-            [user_id, provider, *columns.values(), rows],
-        )
 
 
 def test_an_empty_day() -> None:

@@ -7,13 +7,6 @@ from django.utils import translation
 from tests.standins.webhook import Listener
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.close()
-
-
 @pytest.fixture(autouse=True)
 def alone(settings: Any, tmp_path: Any) -> None:
     """Files of their own, and no channel but the log unless a test wants one."""

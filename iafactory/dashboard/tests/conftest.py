@@ -14,18 +14,6 @@ from billing.models import PaymentTransaction
 from usage import budget
 
 
-def insert(user_id: int, provider: str = "groq", rows: int = 1, **columns: Any) -> None:
-    """As an operator would, in plain SQL: each row a message of its own, admitted now."""
-    names = "".join(f", {name}" for name in columns)
-    values = "".join(", %s" for _ in columns)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO llm_usage_logs (user_id, provider, model{names}) "
-            f"SELECT %s, %s, 'some-model'{values} FROM generate_series(1, %s)",
-            [user_id, provider, *columns.values(), rows],
-        )
-
-
 def pay(user: User, *, tier: str = "student", amount: int = 1590, rate: str = "230", **columns: Any) -> None:
     """A payment that was applied, as the guide's exercise has it."""
     with connection.cursor() as cursor:

@@ -14,8 +14,9 @@ from accounts.models import SoftBan, User
 from conftest import key_of
 from usage.clock import today
 from usage.errors import RedisAway
+from usage.tests.rows import insert
 
-from .conftest import insert, pay, with_jwt
+from .conftest import pay, with_jwt
 
 pytestmark = pytest.mark.django_db
 

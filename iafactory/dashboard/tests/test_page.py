@@ -18,8 +18,9 @@ from llmrouter.providers import registry
 from usage import health
 from usage.clock import today
 from usage.errors import RedisAway
+from usage.tests.rows import insert
 
-from .conftest import insert, pay, with_jwt
+from .conftest import pay, with_jwt
 
 pytestmark = pytest.mark.django_db
 

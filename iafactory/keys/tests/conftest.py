@@ -4,15 +4,6 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from tests.standins.webhook import Listener
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.close()
-
 
 @pytest.fixture(autouse=True)
 def no_keys(settings: Any) -> None:
