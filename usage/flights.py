@@ -28,8 +28,25 @@ class Message:
         return {**about, "admitted_at": str(self.admitted_at), "counted": counted}
 
 
+class NamedAttempt:
+    """How an attempt is called, in Redis and in the table."""
+
+    __slots__ = ()
+    request_id: str
+    attempt: int
+
+    @property
+    def field(self) -> str:
+        """Its name in Redis."""
+        return f"{self.request_id}:{self.attempt}"
+
+    @property
+    def key(self) -> AttemptKey:
+        return UUID(self.request_id), self.attempt
+
+
 @dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(NamedAttempt):
     """An attempt under way. `hold` is in nano-dollars, `admitted_at` in microseconds since the epoch; `facts` is the
     JSON of what the row will say of the call, whatever becomes of the attempt."""
 
@@ -42,15 +59,6 @@ class Flight:
     model: str
     hold: int
     facts: str
-
-    @property
-    def field(self) -> str:
-        """Its name in Redis."""
-        return f"{self.request_id}:{self.attempt}"
-
-    @property
-    def key(self) -> AttemptKey:
-        return UUID(self.request_id), self.attempt
 
     def as_call(self, *, in_table: int) -> Call:
         """`in_table` is the table's estimate of it, or -1: whoever is taken for dead has its attempts settled."""
@@ -134,7 +142,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedAttempt):
     """An attempt as Redis holds it, in the name of a process."""
 
     process: str
@@ -149,11 +157,3 @@ class Hold:
         request_id, _, attempt = field.partition(":")
         parts = orjson.loads(record)
         return cls(process, request_id, int(attempt), int(parts["hold"]), int(parts["user"]), parts["day"])
-
-    @property
-    def field(self) -> str:
-        return f"{self.request_id}:{self.attempt}"
-
-    @property
-    def key(self) -> AttemptKey:
-        return UUID(self.request_id), self.attempt
