@@ -6,9 +6,8 @@ by what its processes notice of it: another run of the server, with all its data
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -39,6 +38,7 @@ from usage.process import Process
 from usage.redis import client, run_script
 
 from .calls import CHEAP, GOOD, ask
+from .ledger_model import Asked, Call, Model, Truth
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
@@ -50,52 +50,6 @@ MANY = Entitlement("enterprise", 30, 100_000, 100_000, 0, None)
 TIERS = {1: FEW, 2: SOME, 3: SOME, 4: MANY}
 LANES: dict[str, tuple[Offer, ...]] = {"paid": (GOOD, CHEAP), "two paid": (GOOD, GOOD, CHEAP), "free": (CHEAP,)}
 MINUTE = 60 * SECOND
-
-
-@dataclass
-class Truth:
-    """An attempt as the provider knows it. `cost` is what it bills, once it does."""
-
-    request: str
-    attempt: int
-    user: int
-    day: date
-    hold: int
-    cost: int | None = None
-    # It was never sent, but by then it had been taken for dead: a row of no cost may tell of it.
-    unsent: bool = False
-    # Since the operator last began the counter again.
-    since_reset: bool = True
-
-
-@dataclass
-class Call:
-    """An admitted call under way, in the hands of one process."""
-
-    process: Process
-    ticket: Ticket
-    place: int
-    attempt: Attempt
-    truth: Truth | None
-    swept: bool = False
-
-
-@dataclass
-class Asked:
-    user: int
-    day: date
-    at: int
-    counts: bool = True
-    # Its process died over it: nobody knows what left of it.
-    orphan: bool = False
-
-
-@dataclass
-class Model:
-    truths: list[Truth] = field(default_factory=list)
-    asked: dict[str, Asked] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
-    resets: set[date] = field(default_factory=set)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -112,6 +66,8 @@ class Ledger(RuleBasedStateMachine):
         self.snapshot: dict[str, bytes] | None = None
         # Something of a dead process is only in Redis: if that is lost too, nobody has it (docs/guarantees.md).
         self.only_in_redis = False
+        # Those that have not handed in since Redis lost it what only they still have: the same the other way round.
+        self.only_they_know: set[Process] = set()
         self.patches: list[Any] = [
             patch("usage.admission.this_process", lambda: self.current),
             patch("usage.budget.this_process", lambda: self.current),
@@ -236,6 +192,8 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 2), share=st.integers(0, 100))
     def crash(self, place: int, share: int) -> None:
+        if self.processes[place] in self.only_they_know:
+            return
         dead, self.processes[place] = self.processes[place], Process()
         for call in [call for call in self.model.calls if call.process is dead]:
             self.model.calls.remove(call)
@@ -244,8 +202,7 @@ class Ledger(RuleBasedStateMachine):
         for request in dead.messages:
             self.model.asked[request].orphan = True
         self.only_in_redis, self.snapshot = True, None
-        with self.hands_of(self.processes[place]):
-            self.quietly(self.processes[place].tick)
+        self.tick(self.processes[place])
 
     @rule(seconds=st.integers(1, 30))
     def time_passes(self, seconds: int) -> None:
@@ -277,14 +234,15 @@ class Ledger(RuleBasedStateMachine):
         for _ in range(0, seconds, 5):
             django_settings.CLOCK_SHIFT_SECONDS += min(5, seconds)
             for process in ticking:
-                with self.hands_of(process):
-                    self.quietly(process.tick)
+                self.tick(process)
 
-    def quietly(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except NotNow:
-            return
+    def tick(self, process: Process) -> None:
+        with self.hands_of(process):
+            try:
+                process.tick()
+            except NotNow:
+                return
+        self.only_they_know.discard(process)
 
     def now(self) -> int:
         seconds, microseconds = client().time()
@@ -337,6 +295,7 @@ class Ledger(RuleBasedStateMachine):
     def redis_comes_back_empty(self) -> None:
         client().flushdb()
         self.snapshot = None
+        self.only_they_know = set(self.processes)
 
     @precondition(lambda self: self.snapshot is not None and not self.only_in_redis)
     @rule()
@@ -346,6 +305,7 @@ class Ledger(RuleBasedStateMachine):
         for key, value in self.snapshot.items():
             client().restore(key, 0, value)
         self.redis_restarts()
+        self.only_they_know = set(self.processes)
 
     # The promises
 
