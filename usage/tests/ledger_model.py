@@ -17,7 +17,7 @@ class Truth:
     day: date
     hold: int
     cost: int | None = None
-    # It was never sent, but by then it had been taken for dead: a row of no cost may tell of it.
+    # It was never sent, but Redis heard of that too late or never: a row, of what was held at most, may tell of it.
     unsent: bool = False
     # Since the operator last began the counter again.
     since_reset: bool = True

@@ -185,7 +185,9 @@ class Ledger(RuleBasedStateMachine):
     def never_sent(self, call: Call) -> None:
         if call.truth is not None:
             call.truth.cost, call.truth.unsent = 0, True
-            if not call.swept:
+            # What Redis was not told yet is settled by the sweep, should its process die first.
+            told = call.attempt._flight.field not in call.process.in_flight
+            if told and not call.swept:
                 self.model.truths.remove(call.truth)
 
     # Processes and time
