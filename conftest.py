@@ -35,6 +35,9 @@ def pytest_configure() -> None:
     """Not only within a test: a process object made between two of them would tick through all that follow, and commit
     what it finds past their transactions."""
     settings.USAGE_TICKS = False
+    # Each test client looks through thousands of files otherwise.
+    settings.WHITENOISE_AUTOREFRESH = True
+    settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
 
 from conftest import address_of_the_test_database, key_of, person, provider_settings
 from iafactory.run import BASE
+from iafactory.settings import PASSWORD_HASHERS
 from tests.concurrency import at_once
 from tests.product import Customer, Product
 from tests.standins.provider import ProviderStandIn
@@ -85,7 +87,7 @@ def stacks() -> list[str]:
 
 
 def test_twenty_logins_beside_fifty_streams(
-    watched: Product, transactional_db: None, standin_server: ProviderStandIn
+    watched: Product, transactional_db: None, standin_server: ProviderStandIn, settings: Any
 ) -> None:
     from django.core.management import call_command
 
@@ -95,6 +97,7 @@ def test_twenty_logins_beside_fifty_streams(
     watched.wait_until_open()
     standin_server["openrouter"].pace = 0.05
     standin_server["openrouter"].words = ["mot "] * 40
+    settings.PASSWORD_HASHERS = PASSWORD_HASHERS
     person("sara@example.dz")
     callers = [Customer(watched, key_of(person(f"user{n}@example.dz", "enterprise"))) for n in range(STREAMS)]
     streams = Streams(watched, callers)

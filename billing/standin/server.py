@@ -50,7 +50,7 @@ class ChargilyStandIn:
         return f"{self.address}/test/api/v2"
 
     def start(self) -> "ChargilyStandIn":
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def close(self) -> None:

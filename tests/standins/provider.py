@@ -88,7 +88,7 @@ class ProviderStandIn:
         self.lock = threading.Lock()
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.standin = self
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def __getitem__(self, provider: str) -> Books:
         with self.lock:

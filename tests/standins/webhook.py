@@ -38,7 +38,7 @@ class Listener(ThreadingHTTPServer):
         self.answer = Answer()
         self.answers: dict[str, Answer] = {}
         self.ended = threading.Event()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
