@@ -47,6 +47,8 @@ class Rule:
     told_from: Level = Level.WARNING
     # Whether it can be measured, and told, while PostgreSQL is away.
     without_postgres: bool = False
+    # Whether measuring it asks PostgreSQL: where that is known to be away, nobody waits for it once more.
+    asks_postgres: bool = False
 
     def level(self, amount: Decimal) -> Level | None:
         for level in (Level.CRITICAL, Level.WARNING):
@@ -114,6 +116,8 @@ def look(rules: Iterable[Rule] | None = None) -> Look:
     alerts: list[Alert] = []
     judged: set[str] = set()
     for rule in RULES if rules is None else rules:
+        if rule.asks_postgres and any(alert.rule is POSTGRES for alert in alerts):
+            continue
         try:
             alerts += judge(rule, now)
         except (NotNow, DatabaseError, StoreAway, TooLate) as error:
@@ -207,6 +211,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="dead_letters",
         measure=readings.dead_letters,
+        asks_postgres=True,
         warning=Decimal(1),
         message=_("Usage rows that the table refused today: %(count)s."),
         action=_("Look at the dead letters in the admin; their costs are counted"),
@@ -214,6 +219,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="key",
         measure=readings.keys,
+        asks_postgres=True,
         warning=Decimal(1),
         critical=Decimal(2),
         message=_("%(provider)s refuses key no. %(ordinal)s of %(variable)s."),
@@ -222,6 +228,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="payment_mismatches",
         measure=readings.payment_mismatches,
+        asks_postgres=True,
         critical=Decimal(1),
         message=_("Payments that do not match what was asked for: %(count)s."),
         action=_("Compare each with Chargily's dashboard, then settle it again or refund it"),
@@ -229,6 +236,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="payments_pending",
         measure=readings.payments_pending,
+        asks_postgres=True,
         warning=Decimal(1),
         critical=Decimal(10),
         message=_("Payments pending for over an hour: %(count)s."),
@@ -237,6 +245,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="provider_errors",
         measure=readings.provider_errors,
+        asks_postgres=True,
         warning=Decimal(5),
         critical=Decimal(50),
         over=True,
@@ -246,6 +255,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="abusive_users",
         measure=readings.abusive_users,
+        asks_postgres=True,
         warning=lambda: Decimal(settings.ABUSIVE_USERS_ALERT),
         message=_("Users with more than %(messages)s messages today: %(count)s."),
         action=_("Look at them on the dashboard, and suspend those who abuse"),
@@ -253,6 +263,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="margin",
         measure=readings.margin,
+        asks_postgres=True,
         warning=Decimal(1),
         critical=Decimal(2),
         # Most days begin without a sale: shown at once, told when it lasts.
