@@ -104,7 +104,7 @@ def test_a_body_in_chunks_is_taken(alice: Customer) -> None:
 def test_chunks_without_end_are_not(alice: Customer) -> None:
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     with connect(alice.product) as connection:
-        seconds, said = closed_after(connection, head(alice, Transfer_Encoding="chunked"), trickle=chunk * 4)
+        seconds, said = closed_after(connection, head(alice, Transfer_Encoding="chunked"), trickle=chunk * 16)
     assert b"body_too_large" in said
     assert seconds < 50
 
