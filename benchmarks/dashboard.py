@@ -95,7 +95,7 @@ def measure(runs: int) -> None:
     from accounts.tokens import issue_tokens
     from usage.clock import today as this_day
     from usage.process import this_process
-    from usage.reports import today
+    from usage.reports import history
     from usage.rollups import rebuild
 
     User.objects.filter(email="staff@example.dz").delete()
@@ -103,7 +103,7 @@ def measure(runs: int) -> None:
     browser = Client(headers={"Accept": "text/html"})
     browser.force_login(staff)
     program = Client(headers={"Authorization": f"Bearer {issue_tokens(staff).access}"})
-    print(f"\n{today.totals(this_day()).calls:,} rows today\n")
+    print(f"\n{history.totals(this_day(), this_day()).calls:,} rows today\n")
     for name, client, path in (
         ("JSON", program, "/admin/dashboard"),
         ("JSON, costs of 30 days", program, "/admin/costs/breakdown?days=30"),

@@ -19,8 +19,7 @@ from usage import watch
 from usage.clock import today
 from usage.ledger import day_bounds
 from usage.models import DeadLetter
-from usage.reports import history
-from usage.reports import today as the_day
+from usage.reports import heavy_users, history
 
 # With fewer calls than this a rate of errors says nothing.
 FEWEST_CALLS = 20
@@ -120,8 +119,8 @@ def provider_errors() -> Iterator[Reading]:
 
 
 def abusive_users() -> Iterator[Reading]:
-    count = len(the_day.abusive_users(today()))
-    yield Reading(Decimal(count), {"count": count, "messages": the_day.ABUSIVE_MESSAGES})
+    count = len(heavy_users.abusive_users(today()))
+    yield Reading(Decimal(count), {"count": count, "messages": heavy_users.ABUSIVE_MESSAGES})
 
 
 def payments_pending() -> Iterator[Reading]:

@@ -16,10 +16,10 @@ from accounts.views import caller_of
 from iafactory.alerts import rules
 from usage import bans
 from usage.clock import today as this_day
-from usage.reports import history, today
+from usage.reports import heavy_users, history
+from usage.reports.heavy_users import UserFigures
 from usage.reports.history import Spend
 from usage.reports.query import one_look
-from usage.reports.today import UserFigures
 
 from .figures import Economics, budget_now, economics
 from .staff import StaffOnly, authentication
@@ -160,11 +160,11 @@ class AbusiveUsersView(StaffView):
 
     @extend_schema(responses=AbusiveSerializer, tags=["admin"])
     def get(self, request: Request) -> Response:
-        found = today.abusive_users(this_day())
+        found = heavy_users.abusive_users(this_day())
         return Response(
             {
                 "date": this_day(),
-                "messages_over": today.ABUSIVE_MESSAGES,
+                "messages_over": heavy_users.ABUSIVE_MESSAGES,
                 "count": len(found),
                 "users": [heavy_user(user) for user in found],
             }
@@ -220,8 +220,8 @@ def user_of(user_id: int) -> User:
 
 def dashboard() -> dict[str, Any]:
     budget = budget_now()
-    totals = today.totals(budget.day)
-    abusers = today.abusive_users(budget.day)
+    totals = history.totals(budget.day, budget.day)
+    abusers = heavy_users.abusive_users(budget.day)
     return {
         "date": budget.day,
         "budget": {
@@ -247,7 +247,7 @@ def dashboard() -> dict[str, Any]:
                 "avg_latency_ms": row.latency_avg_ms,
                 "error_rate": row.error_rate,
             }
-            for row in today.providers(budget.day)
+            for row in history.providers(budget.day, budget.day)
         ],
         "economics": economics_json(economics(budget.day, budget.day, costs=totals.cost_usd)),
         "alerts": [alert.as_json() for alert in rules.standing()],

@@ -1,4 +1,4 @@
-"""The figures of the dashboard. The budget is the live counter, the day is counted from the table itself."""
+"""The figures of the dashboard. The budget is the live counter; what was spent is from the exact sums of the table."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

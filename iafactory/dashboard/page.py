@@ -1,7 +1,7 @@
 """The dashboard inside Django Admin. It is drawn whole; a small script asks for its inner part again now and then."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -19,9 +19,10 @@ from usage.ban_forms import BanForm, ban_with, lift_with
 from usage.clock import today as this_day
 from usage.clock import zone
 from usage.errors import NotNow
-from usage.reports import history, today
+from usage.reports import heavy_users, history
+from usage.reports.heavy_users import UserFigures
+from usage.reports.history import Totals
 from usage.reports.query import one_look
-from usage.reports.today import ProviderFigures, Totals, UserFigures
 
 from . import drawing, links
 from .api import DashboardApi
@@ -126,8 +127,7 @@ def look(period_key: str) -> View:
     # The day is that of the money's clock, which a test or an exercise may have moved.
     now, day = (budget.now, budget.day) if budget else (datetime.now(zone()), this_day())
     period = period_of(period_key, day)
-    is_today = period.one_day and period.first == day
-    totals = today.totals(day) if is_today else history.totals(period.first, period.last)
+    totals = history.totals(period.first, period.last)
     spend, calls = drawing.last_24_hours(now)
     bans = bans_in_force()
     return View(
@@ -142,10 +142,10 @@ def look(period_key: str) -> View:
         spend=spend,
         calls=calls,
         month=drawing.last_30_days(day),
-        providers=provider_rows(provider_figures(period, day)),
+        providers=provider_rows(history.providers(period.first, period.last)),
         tiers=tier_rows(period),
         users=user_rows(period),
-        abusers=[Abuser(user, bans.get(user.user_id)) for user in today.abusive_users(day)],
+        abusers=[Abuser(user, bans.get(user.user_id)) for user in heavy_users.abusive_users(day)],
         bans=list(bans.values())[:BANS_SHOWN],
         ban_form=BanForm(),
     )
@@ -157,12 +157,6 @@ def live_budget() -> Budget | None:
     except NotNow:
         # The page is for such hours, too; that Redis is away is an alert on it.
         return None
-
-
-def provider_figures(period: Period, day: date) -> list[ProviderFigures]:
-    if period.one_day and period.first == day:
-        return today.providers(day)
-    return history.providers(period.first, period.last)
 
 
 def bans_in_force() -> dict[int, SoftBan]:

@@ -11,7 +11,7 @@ from usage import health
 from usage.clock import zone
 from usage.errors import NotNow
 from usage.health import Breaker
-from usage.reports.today import ProviderFigures
+from usage.reports.history import ProviderFigures
 
 # `partly`: some of its models or keys are left alone. `off`: no key. `unknown`: Redis cannot be asked.
 State = Literal["working", "partly", "resting", "off", "unknown"]

@@ -16,7 +16,7 @@ from billing.entitlements import entitlements_for
 from usage import standing
 from usage.clock import today as this_day
 from usage.ledger import day_bounds
-from usage.reports import history, today
+from usage.reports import heavy_users, history
 
 pytestmark = pytest.mark.django_db
 
@@ -43,10 +43,10 @@ def a_long_history(alice: User) -> None:
 
 
 QUESTIONS: dict[str, Callable[[int], Any]] = {
-    "totals": lambda user: today.totals(this_day()),
-    "providers": lambda user: today.providers(this_day()),
-    "abusive users": lambda user: today.abusive_users(this_day()),
-    "top users": lambda user: today.top_users(this_day()),
+    "totals": lambda user: history.totals(this_day(), this_day()),
+    "providers": lambda user: history.providers(this_day(), this_day()),
+    "abusive users": lambda user: heavy_users.abusive_users(this_day()),
+    "top users": lambda user: heavy_users.top_users(this_day()),
     "hours": lambda user: history.by_hour(*day_bounds(this_day() - timedelta(days=1))),
     "days": lambda user: history.by_day(this_day() - timedelta(days=2), this_day()),
     "providers of days": lambda user: history.providers(this_day() - timedelta(days=2), this_day()),
