@@ -1,10 +1,12 @@
-"""gunicorn's gevent worker, with two things mended.
+"""gunicorn's gevent worker, with three things mended.
 
 Connections kept alive do not hold up its end. As it comes it waits for every open connection, idle ones too, until the
 graceful time-out: a browser tab would make each stop last 30 s.
 
 Nobody keeps a connection busy by being slow. As it comes a body may trickle in for ever, and what is left of one that
 was refused is read to its end, however long it is.
+
+The head of an answer leaves with what follows it, in one system call instead of two.
 """
 
 import io
@@ -95,6 +97,31 @@ class Body:
         return piece
 
 
+class HeadWithBody:
+    """A socket that keeps the head of an answer until the first of its body comes."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._head: bytes | None = b""
+
+    def sendall(self, data: bytes) -> None:
+        if self._head == b"":
+            self._head = data
+            return
+        self.flush(data)
+
+    def flush(self, data: bytes = b"") -> None:
+        """Send what is kept, before this."""
+        head, self._head = self._head or b"", None
+        if head or data:
+            self._sock.sendall(head + data)
+
+    def __getattr__(self, name: str) -> Any:
+        # Whoever wants the socket for something else (a file is sent past us) finds the head gone.
+        self.flush()
+        return getattr(self._sock, name)
+
+
 def declared_length(request: Any) -> int | None:
     """Of its body; None where it comes in chunks of which nobody says how many."""
     for name, value in request.headers:
@@ -160,7 +187,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 # It is refused unread, and need not be sent.
                 req._expected_100_continue = False
                 req.force_close()
-            handled = super().handle_request(listener_name, req, sock, addr)
+            answer = HeadWithBody(sock)
+            try:
+                handled = super().handle_request(listener_name, req, answer, addr)
+            finally:
+                answer.flush()
         except TimeoutError:
             self.log.debug("A slow client is let go.")
             raise StopIteration from None
