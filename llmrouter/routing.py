@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from operator import attrgetter
 from random import random
 
 from django.utils.translation import gettext_lazy as _
@@ -76,8 +77,12 @@ def refuse_what_only_it_could_read(model: Model, chat: Chat, catalogue: Catalogu
 def in_order(routes: Sequence[Route]) -> list[Route]:
     """By their order; among equals by lot, the heavier ones first more often."""
     if len({route.position for route in routes}) == len(routes):
-        return list(routes)
+        # No lots are to be drawn.
+        return sorted(routes, key=position_of)
     return sorted(routes, key=lambda route: (route.position, lot(route.weight)))
+
+
+position_of = attrgetter("position")
 
 
 def lot(weight: int) -> float:

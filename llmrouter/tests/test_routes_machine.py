@@ -89,6 +89,7 @@ class Routes(RuleBasedStateMachine):
         GatewayProcess.objects.all().delete()
         this_process.forget()
         self.routes = [route(GOOD, "good-0", good=True), route(CHEAP, "cheap-0", good=False)]
+        self.added = 0
         self.rank = 0
         self.tier_rank = 10
         self.groq_percent = share
@@ -100,8 +101,9 @@ class Routes(RuleBasedStateMachine):
     @rule(good=st.booleans(), position=st.integers(0, 2), weight=st.integers(1, 100), third=st.booleans())
     def add_a_route(self, good: bool, position: int, weight: int, third: bool) -> None:
         if len(self.routes) < 8:
+            self.added += 1
             reached = (THIRD if third else GOOD) if good else CHEAP
-            self.routes.append(route(reached, f"new-{len(self.routes)}", good=good, position=position, weight=weight))
+            self.routes.append(route(reached, f"new-{self.added}", good=good, position=position, weight=weight))
 
     @rule(place=st.integers(0, 7))
     def remove_a_route(self, place: int) -> None:
