@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from iafactory.worker import HeadWithBody
-from llmrouter.providers.http import _HTTPConnection
+from llmrouter.providers.wire import Origin
 from tests.product import Product
 
 
@@ -49,28 +49,25 @@ def test_a_head_alone_leaves_in_the_end(pair: Any) -> None:
         other_end.recv(100)
 
 
-class Wire:
-    """In the place of a connected socket."""
+def test_a_request_to_a_provider_leaves_in_one_piece(monkeypatch: Any) -> None:
+    ours, theirs = socket.socketpair()
+    sent: list[int] = []
 
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
+    class Line(socket.socket):
+        def sendall(self, data: Any, flags: int = 0) -> None:
+            sent.append(len(data))
+            super().sendall(data, flags)
 
-    def sendall(self, data: bytes) -> None:
-        self.sent.append(data)
-
-    def settimeout(self, seconds: object) -> None:
-        pass
-
-
-def test_a_request_to_a_provider_leaves_in_one_piece() -> None:
-    connection, wire = _HTTPConnection("provider.test"), Wire()
-    connection.sock = wire  # type: ignore[assignment]
-    connection.request("POST", "/chat/completions", body=b'{"model": "m"}', headers={"Accept": "application/json"})
-    (request,) = wire.sent
+    line = Line(fileno=ours.detach())
+    monkeypatch.setattr(Origin, "_open", lambda self, seconds: line)
+    with line, theirs:
+        Origin("http", "provider.test").post("/chat", {"Accept": "application/json"}, b"{}", 1.0)
+        request = theirs.recv(4096)
     head, _, body = request.partition(b"\r\n\r\n")
-    assert head.startswith(b"POST /chat/completions HTTP/1.1\r\n")
-    assert b"Content-Length: 14" in head
-    assert body == b'{"model": "m"}'
+    assert sent == [len(request)]
+    assert head.splitlines()[0] == b"POST /chat HTTP/1.1"
+    assert {b"Host: provider.test", b"Content-Length: 2", b"Accept: application/json"} <= set(head.splitlines())
+    assert body == b"{}"
 
 
 @pytest.mark.live

@@ -1,0 +1,221 @@
+"""HTTP/1.1 on connections that are kept: sockets of our own, and httptools (llhttp, node's parser) to read answers.
+
+In the place of urllib3 on http.client, which took a quarter of all that a call costs and half of what a stream does
+(docs/performance.md): they parse heads as mail, and read each chunk of a stream by itself, with four calls for each.
+"""
+
+import select
+import socket
+import ssl
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from urllib.parse import urlsplit
+
+import httptools
+from gevent.monkey import get_original
+
+from ..errors import Unclear, Unsent
+
+AT_ONCE = 64 * 1024
+# A head, with the informational ones before it.
+MOST_HEAD = 64 * 1024
+MOST_KEPT = 2000
+# A body of a few megabytes, on a slow line. What bounds it more closely is the deadline of the whole.
+SENDING_SECONDS = 60.0
+# Nobody is asked to compress. Who does it all the same is read, but what grows beyond this at once is a bomb.
+MOST_INFLATED = 8 * 1024 * 1024
+COMPRESSIONS = ("gzip", "x-gzip", "deflate")
+
+# Asked with no wait, the real one never blocks: gevent's takes twenty times as long.
+poll = get_original("select", "poll")
+
+
+class Headers(dict[str, str]):
+    """Names are kept in lower case, and asked for in any."""
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        return super().get(name.lower(), default)
+
+
+class Origin:
+    """A provider's server: opens connections to it, and keeps those that can serve again."""
+
+    def __init__(self, scheme: str, netloc: str) -> None:
+        parts = urlsplit(f"{scheme}://{netloc}")
+        self._address = (parts.hostname or "", parts.port or (443 if scheme == "https" else 80))
+        self._name = netloc.rpartition("@")[2]
+        self._context = ssl.create_default_context() if scheme == "https" else None
+        self._kept: deque[socket.socket] = deque()
+
+    def post(self, path: str, headers: Mapping[str, str], body: bytes, connect_seconds: float) -> "Response":
+        """Send; the answer has not begun yet. Raises `Unsent`, and what sockets raise."""
+        request = self._head(path, headers, len(body)) + body
+        line = self._connection(connect_seconds)
+        try:
+            line.settimeout(SENDING_SECONDS)
+            # Who refuses a body unread hangs up on it, and has answered.
+            with suppress(BrokenPipeError):
+                line.sendall(request)
+        except BaseException:
+            line.close()
+            raise
+        return Response(self, line)
+
+    def _head(self, path: str, headers: Mapping[str, str], length: int) -> bytes:
+        said = {"Host": self._name, "Content-Length": length, "Accept-Encoding": "identity", **headers}
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
+        if any(not line.isprintable() for line in lines):
+            raise ValueError("a header with a line break, or what else cannot be in one")
+        return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+
+    def _connection(self, seconds: float) -> socket.socket:
+        while True:
+            try:
+                # The one used last: the others may grow old and go.
+                line = self._kept.pop()
+            except IndexError:
+                return self._open(seconds)
+            if not has_something_to_read(line):
+                return line
+            line.close()
+
+    def _open(self, seconds: float) -> socket.socket:
+        try:
+            line = socket.create_connection(self._address, seconds)
+        except OSError as error:
+            raise Unsent("no_connection") from error
+        try:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self._context.wrap_socket(line, server_hostname=self._address[0]) if self._context else line
+        except OSError as error:
+            line.close()
+            raise Unsent("tls") from error
+        except BaseException:
+            line.close()
+            raise
+
+    def keep(self, line: socket.socket) -> None:
+        if len(self._kept) < MOST_KEPT:
+            self._kept.append(line)
+        else:
+            line.close()
+
+
+@cache
+def origin(scheme: str, netloc: str) -> Origin:
+    return Origin(scheme, netloc)
+
+
+def has_something_to_read(line: socket.socket) -> bool:
+    """On a connection that nobody has asked anything: its end, or something that is no answer."""
+    looking = poll()
+    looking.register(line.fileno(), select.POLLIN)
+    return bool(looking.poll(0))
+
+
+class Response:
+    """An answer as it comes in. `release` it when done: its connection is kept if it can be used again."""
+
+    def __init__(self, origin: Origin, line: socket.socket) -> None:
+        # 0 until its head has come.
+        self.status = 0
+        self.headers = Headers()
+        self.whole = False
+        self._origin = origin
+        self._line = line
+        self._parser = httptools.HttpResponseParser(self)
+        self._received = 0
+        self._came: list[bytes] = []
+        self._inflate: zlib._Decompress | None = None
+        # Without a length it ends with the connection.
+        self._ends_by_itself = False
+        self._reusable = False
+
+    def read_head(self, seconds: float) -> None:
+        """Raises `Unclear`, and what sockets raise."""
+        until = time.monotonic() + seconds
+        while not self.status:
+            self._receive(until)
+            if not self.status and self._received > MOST_HEAD:
+                raise Unclear("too_large")
+
+    def read(self, seconds: float) -> bytes:
+        """What has come of the body, at least a byte; nothing at its end."""
+        until = time.monotonic() + seconds
+        while True:
+            while not self._came and not self.whole:
+                self._receive(until)
+            came = b"".join(self._came)
+            self._came.clear()
+            if self._inflate is not None:
+                came = self._inflate.decompress(came, MOST_INFLATED)
+                if self._inflate.unconsumed_tail:
+                    raise Unclear("too_large")
+            if came or self.whole:
+                return came
+
+    def _receive(self, until: float) -> None:
+        seconds = until - time.monotonic()
+        if seconds <= 0:
+            raise Unclear("timeout")
+        self._line.settimeout(seconds)
+        data = self._line.recv(AT_ONCE)
+        self._received += len(data)
+        if data:
+            self._feed(data)
+        elif self.status and not self._ends_by_itself:
+            self.whole = True
+        else:
+            raise Unclear("cut")
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            # Behind a whole answer it is noise, and the connection is not used again.
+            self._reusable = False
+            if not self.whole:
+                raise Unclear("cut") from error
+
+    def release(self) -> None:
+        # The parser knows us and we it: nobody should have to find that circle.
+        del self._parser
+        if self.whole and self._reusable:
+            self._origin.keep(self._line)
+        else:
+            self._line.close()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        # More than one answer to one question: whatever it is, it is nobody's.
+        self._reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.whole:
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self.whole or status < 200:
+            # An informational one: the answer is still to come.
+            return
+        self.status = status
+        self._ends_by_itself = "content-length" in self.headers or "transfer-encoding" in self.headers
+        if self.headers.get("Content-Encoding").lower() in COMPRESSIONS:
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def on_body(self, data: bytes) -> None:
+        if not self.whole:
+            self._came.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.status and not self.whole:
+            self.whole = True
+            self._reusable = self._parser.should_keep_alive()
+        elif not self.status:
+            self.headers.clear()

@@ -1,0 +1,326 @@
+"""The connections to the providers, byte for byte: a server says exactly this, and what becomes of it."""
+
+import gzip
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmrouter.errors import Unclear, Unsent
+from llmrouter.providers import http, wire
+from llmrouter.providers.http import Answer, post, stream_post
+from llmrouter.providers.registry import Patience
+from tests.concurrency import at_once
+
+PATIENCE = Patience(connect=2, first_byte=2, idle=1, whole=3, stream=3)
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Cost: 7\r\nContent-Length: 2\r\n\r\n{}"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Scripted:
+    """Says to each request what comes next in its script, in the pieces given; `None` hangs up."""
+
+    def __init__(self) -> None:
+        self.script: list[list[bytes | None]] = []
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.netloc = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                line, _address = self._listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+
+    def _serve(self, line: socket.socket) -> None:
+        # The other end may be gone before all is said.
+        with line, suppress(ConnectionError):
+            self._answer(line)
+
+    def _answer(self, line: socket.socket) -> None:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while request := line.recv(1 << 20):
+            self.requests.append(request)
+            for piece in self.script.pop(0):
+                if piece is None:
+                    return
+                line.sendall(piece)
+                # Each by itself, as far as that can be had.
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def says(self, *pieces: bytes | None) -> None:
+        self.script.append(list(pieces))
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    server = Scripted()
+    wire.origin.cache_clear()
+    yield server
+    server.close()
+    wire.origin.cache_clear()
+
+
+def ask(server: Scripted, **headers: str) -> Answer:
+    return post(f"http://{server.netloc}/v1/chat?x=1", headers, b'{"a":1}', PATIENCE)
+
+
+def streamed(server: Scripted) -> list[bytes]:
+    with stream_post(f"http://{server.netloc}/v1/chat", {}, b"{}", PATIENCE) as answer:
+        return list(answer.chunks())
+
+
+def test_what_is_sent(server: Scripted) -> None:
+    server.says(OK)
+    answer = ask(server, Authorization="Bearer k")
+    assert (answer.status, answer.body, answer.headers.get("x-cost")) == (200, b"{}", "7")
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.splitlines() == [
+        b"POST /v1/chat?x=1 HTTP/1.1",
+        b"Host: " + server.netloc.encode(),
+        b"Content-Length: 7",
+        b"Accept-Encoding: identity",
+        b"Authorization: Bearer k",
+    ]
+    assert body == b'{"a":1}'
+
+
+@pytest.mark.parametrize("name", ["bad\r\nX-Evil: 1", "bad\nname", "\0"])
+def test_no_header_breaks_out_of_its_line(server: Scripted, name: str) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        ask(server, Authorization=name)
+    assert server.connections == 0
+
+
+def test_one_connection_serves_many_calls(server: Scripted) -> None:
+    for _ in range(3):
+        server.says(OK)
+        assert ask(server).status == 200
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK.replace(b"X-Cost: 7", b"Connection: close"),
+        OK.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        OK + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad",
+        OK + b"noise",
+    ],
+)
+def test_a_connection_that_is_not_at_its_beginning_is_not_used_again(server: Scripted, answer: bytes) -> None:
+    server.says(answer)
+    server.says(OK)
+    assert [ask(server).body, ask(server).body] == [b"{}", b"{}"]
+    assert server.connections == 2
+
+
+def test_one_that_the_provider_closed_meanwhile_is_replaced(server: Scripted) -> None:
+    server.says(OK, None)
+    server.says(OK)
+    assert ask(server).status == 200
+    time.sleep(0.1)
+    assert ask(server).status == 200
+    assert server.connections == 2
+
+
+def test_informational_answers_come_before_the_answer(server: Scripted) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nX-Cost: 9\r\nLink: </x>\r\n\r\n"
+    server.says(b"HTTP/1.1 100 Continue\r\n\r\n", hints + OK)
+    answer = ask(server)
+    assert (answer.status, answer.body, answer.headers.get("Link")) == (200, b"{}", "")
+    assert answer.headers.get("X-Cost") == "7"
+
+
+@pytest.mark.parametrize("cut_at", range(1, 40, 3))
+def test_chunks_cut_anywhere(server: Scripted, cut_at: int) -> None:
+    text = b"5\r\nhello\r\n1;ext=1\r\n \r\n5\r\nworld\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    server.says(CHUNKED + text[:cut_at], text[cut_at:])
+    assert b"".join(streamed(server)) == b"hello world"
+    server.says(OK)
+    ask(server)
+    assert server.connections == 1
+
+
+def test_chunks_leave_as_they_come_and_those_that_came_together_together(server: Scripted) -> None:
+    server.says(CHUNKED, b"1\r\na\r\n", b"1\r\nb\r\n1\r\nc\r\n", b"0\r\n\r\n")
+    assert streamed(server) == [b"a", b"bc"]
+
+
+def test_without_a_length_it_ends_with_the_connection(server: Scripted) -> None:
+    server.says(b"HTTP/1.1 200 OK\r\n\r\n", b"all of", b" it", None)
+    assert ask(server).body == b"all of it"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [None],
+        [b"HTTP/1.1 200 OK\r\nContent-", None],
+        [OK[:-1], None],
+        [CHUNKED + b"5\r\nhel", None],
+        [CHUNKED + b"5\r\nhello\r\n", None],
+        [b"not HTTP at all\r\n\r\n"],
+        [CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    ],
+)
+def test_what_is_cut_or_broken_is_unclear(server: Scripted, pieces: list[bytes | None]) -> None:
+    server.says(*pieces)
+    with pytest.raises(Unclear, match="cut"):
+        ask(server)
+
+
+def test_who_refuses_a_body_unread_has_answered(server: Scripted) -> None:
+    refused = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    server.says(refused, None)
+    answer = post(f"http://{server.netloc}/", {}, b"x" * 100, PATIENCE)
+    assert (answer.status, answer.body) == (413, b"")
+
+
+@pytest.mark.parametrize("pieces", [[], [b"HTTP/1.1 200 OK\r\n"], [OK[:-1]]])
+def test_silence_is_a_time_out(server: Scripted, pieces: list[bytes]) -> None:
+    server.says(*pieces)
+    quick = Patience(connect=1, first_byte=0.3, idle=0.3, whole=0.3, stream=1)
+    with pytest.raises(Unclear, match="timeout"):
+        post(f"http://{server.netloc}/", {}, b"{}", quick)
+
+
+def test_nobody_listens(server: Scripted) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(Unsent, match="no_connection"):
+        post(f"http://127.0.0.1:{port}/", {}, b"{}", PATIENCE)
+    with pytest.raises(Unsent, match="no_connection"):
+        post("http://nowhere.invalid/", {}, b"{}", PATIENCE)
+
+
+def with_body(body: bytes, encoding: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_who_compresses_unasked_is_read(server: Scripted) -> None:
+    server.says(with_body(gzip.compress(b'{"b": 2}' * 1000), "gzip"))
+    assert ask(server).body == b'{"b": 2}' * 1000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        with_body(gzip.compress(b"0" * (wire.MOST_INFLATED + 1)), "gzip"),
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * (wire.MOST_HEAD + wire.AT_ONCE) + b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 4000,
+    ],
+    ids=["bomb", "head", "continues"],
+)
+def test_too_large(server: Scripted, answer: bytes) -> None:
+    server.says(answer)
+    with pytest.raises(Unclear, match="too_large"):
+        ask(server)
+
+
+def test_a_body_without_end(server: Scripted, monkeypatch: Any) -> None:
+    monkeypatch.setattr(http, "MOST_BYTES", 1000)
+    server.says(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 400] * 4)
+    with pytest.raises(Unclear, match="too_large"):
+        ask(server)
+
+
+def test_who_leaves_early_hangs_up(server: Scripted) -> None:
+    server.says(CHUNKED + b"1\r\na\r\n")
+    with stream_post(f"http://{server.netloc}/", {}, b"{}", PATIENCE) as answer:
+        assert next(answer.chunks()) == b"a"
+    server.says(OK)
+    ask(server)
+    assert server.connections == 2
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, server: Scripted) -> None:
+    """Nothing was sent to whoever it is."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    # Debian's ca-certificates bring it.
+    request = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    subprocess.run(
+        [*request.split(), "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        threading.Thread(target=serve_tls, args=(listening, context, heard), daemon=True).start()
+        with pytest.raises(Unsent, match="tls"):
+            post(f"https://localhost:{port}/", {}, b"{}", PATIENCE)
+        trusted(f"https://localhost:{port}/", certificate)
+    assert len(heard) == 1
+    assert heard[0].startswith(b"POST / HTTP/1.1\r\nHost: localhost:")
+
+
+def trusted(url: str, certificate: Path) -> None:
+    """The same server, once its certificate is among those that are trusted."""
+    wire.origin.cache_clear()
+    known = wire.origin("https", url.split("/")[2])
+    assert known._context is not None
+    known._context.load_verify_locations(certificate)
+    assert post(url, {}, b"{}", PATIENCE).body == b"{}"
+    wire.origin.cache_clear()
+
+
+def serve_tls(listening: socket.socket, context: ssl.SSLContext, heard: list[bytes]) -> None:
+    while True:
+        try:
+            line, _address = listening.accept()
+        except OSError:
+            return
+        try:
+            with context.wrap_socket(line, server_side=True) as tls:
+                if request := tls.recv(4096):
+                    heard.append(request)
+                    tls.sendall(OK)
+        except OSError:
+            continue
+
+
+def test_a_thousand_at_once_share_nothing(server: Scripted) -> None:
+    """Each gets the answer to its own question, over connections that go from hand to hand."""
+    finished: list[bool] = []
+
+    def caller(number: int) -> None:
+        url = f"http://{echo.netloc}/"
+        for turn in range(50):
+            body = b"%d-%d" % (number, turn)
+            finished.append(post(url, {}, body, PATIENCE).body == body)
+
+    echo = Echo()
+    numbers = iter(range(20))
+    at_once(20, lambda: caller(next(numbers)))
+    echo.close()
+    assert finished == [True] * 1000
+    assert echo.connections <= 20
+
+
+class Echo(Scripted):
+    def _answer(self, line: socket.socket) -> None:
+        while request := line.recv(1 << 16):
+            body = request.partition(b"\r\n\r\n")[2]
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
