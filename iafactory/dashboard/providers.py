@@ -1,10 +1,12 @@
 """How each provider does: its calls, and what the breakers know of it and its keys."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from iafactory.keys.results import bad_keys
 from llmrouter.providers import registry
 from llmrouter.providers.registry import Connection
 from usage import health
@@ -39,9 +41,9 @@ def provider_rows(figures: Iterable[ProviderFigures]) -> list[ProviderRow]:
     """Those that were called, the dearest first, and then those that could be."""
     called = {found.provider: found for found in figures}
     connections = {connection.provider.name: connection for connection in registry.connections()}
-    breakers = breakers_by_provider()
+    breakers, refused = breakers_by_provider(), refused_keys()
     names = [*called, *(name for name in connections if name not in called)]
-    return [row(name, called.get(name), connections.get(name), breakers) for name in names]
+    return [row(name, called.get(name), connections.get(name), breakers, refused[name]) for name in names]
 
 
 def row(
@@ -49,6 +51,7 @@ def row(
     figures: ProviderFigures | None,
     connection: Connection | None,
     breakers: dict[str, list[Breaker]] | None,
+    refused: int,
 ) -> ProviderRow:
     if connection is None:
         return ProviderRow(name, figures, "off")
@@ -56,19 +59,25 @@ def row(
     if breakers is None:
         return ProviderRow(name, figures, "unknown", keys=len(keys), console=connection.provider.console)
     found = breakers.get(name, [])
-    subjects = {breaker.subject for breaker in found}
-    refused = sum(key.subject in subjects or key.credit in subjects for key in keys)
-    down = name in subjects or (keys and refused == len(keys))
+    down = name in {breaker.subject for breaker in found} or (keys and refused == len(keys))
     return ProviderRow(
         name,
         figures,
-        state="resting" if down else "partly" if found else "working",
+        state="resting" if down else "partly" if found or refused else "working",
         reasons=tuple(dict.fromkeys(breaker.reason for breaker in found)),
         until=datetime.fromtimestamp(max(b.until for b in found), zone()) if found else None,
         keys=len(keys),
         keys_refused=refused,
         console=connection.provider.console,
     )
+
+
+def refused_keys() -> Counter[str]:
+    """How many of each provider's keys calls or the nightly check found refused, or without credit."""
+    try:
+        return Counter(bad.target.provider for bad in bad_keys())
+    except NotNow:
+        return Counter()
 
 
 def breakers_by_provider() -> dict[str, list[Breaker]] | None:

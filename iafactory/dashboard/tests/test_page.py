@@ -14,6 +14,9 @@ from django.utils import timezone
 
 from accounts.models import SoftBan, User
 from iafactory.dashboard import figures
+from iafactory.keys import checking
+from iafactory.keys.checking import Checked, Outcome, Verdict
+from iafactory.keys.results import keep
 from llmrouter.providers import registry
 from usage import health
 from usage.clock import today
@@ -144,7 +147,7 @@ def test_what_the_breakers_know(at_the_admin: Client, settings: Any) -> None:
     text_of(at_the_admin)
     groq = registry.connection("groq")
     assert groq is not None
-    health.failed(groq.keys[0].subject, "bad_key (401)", at_once=True)
+    health.failed(groq.keys[0].subject, "key_refused", at_once=True)
     health.failed("openrouter", "server_error (500)", at_once=True)
     rows = {row.name: row for row in at_the_admin.get(PAGE).context["view"].providers}
     assert (rows["groq"].state, rows["groq"].keys_refused, rows["groq"].keys) == ("partly", 1, 2)
@@ -152,6 +155,17 @@ def test_what_the_breakers_know(at_the_admin: Client, settings: Any) -> None:
     page = at_the_admin.get(PAGE).content.decode()
     assert "gsk_" not in page
     assert "server_error (500)" in page
+
+
+def test_what_the_nightly_check_knows(at_the_admin: Client, settings: Any) -> None:
+    settings.ENVIRONMENT = {"GROQ_API_KEY": "gsk_one,gsk_two", "OPENROUTER_API_KEY": "sk-or-one"}
+    registry.forget_connections()
+    # All but the first.
+    refused = checking.targets()[1:]
+    keep([Checked(target, Verdict(Outcome.REFUSED, 401)) for target in refused], all_keys=True)
+    rows = {row.name: row for row in at_the_admin.get(PAGE).context["view"].providers}
+    assert (rows["groq"].state, rows["groq"].keys_refused, rows["groq"].keys) == ("partly", 1, 2)
+    assert (rows["openrouter"].state, rows["openrouter"].keys_refused) == ("resting", 1)
 
 
 def test_redis_away(at_the_admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
