@@ -32,6 +32,7 @@ WORDS = (
     _("Add new item"),
     _("Submit"),
     _("Go back"),
+    _("Return to site"),
     _("True"),
     _("False"),
     _("Value"),
