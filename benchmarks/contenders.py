@@ -43,10 +43,16 @@ class Contender:
         return processes.memory(self.pids)
 
 
+# What strangers are given of our environment. LiteLLM takes any REDIS_URL for its own: it used ours, and crashed it (it
+# calls INCRBYFLOAT in a script, after which Redis 6.2 writes past the end of its arguments).
+GIVEN = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
 @contextmanager
 def started(*command: str, port: int, seconds: float = 240, **environment: str) -> Iterator[int]:
+    given = {name: os.environ[name] for name in GIVEN if name in os.environ}
     with (BENCH / "contenders.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=BASE, env={**os.environ, **environment}, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=BASE, env=given | environment, stdout=log, stderr=log)
     try:
         processes.wait_for_port(port, process, seconds)
         yield process.pid

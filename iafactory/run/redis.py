@@ -41,6 +41,8 @@ class EmbeddedRedis:
             "maxmemory-policy": "noeviction",
             "databases": 16,
             "daemonize": "no",
+            # With a heap that is broken its own report of the crash never ends, and nobody starts what has not ended.
+            "crash-log-enabled": "no",
             # Its command line stays as it is: that is how a leftover is known.
             "set-proc-title": "no",
         }
