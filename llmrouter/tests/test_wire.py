@@ -139,6 +139,15 @@ def test_one_that_the_provider_closed_meanwhile_is_replaced(server: Scripted) ->
     assert server.connections == 2
 
 
+def test_an_old_one_is_not_risked(server: Scripted, monkeypatch: Any) -> None:
+    for _ in range(2):
+        server.says(OK)
+    ask(server)
+    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.0)
+    ask(server)
+    assert server.connections == 2
+
+
 def test_informational_answers_come_before_the_answer(server: Scripted) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nX-Cost: 9\r\nLink: </x>\r\n\r\n"
     server.says(b"HTTP/1.1 100 Continue\r\n\r\n", hints + OK)
