@@ -121,6 +121,16 @@ def has_something_to_read(line: socket.socket) -> bool:
     return bool(looking.poll(0))
 
 
+def inflated(inflate: "zlib._Decompress", data: bytes) -> bytes:
+    try:
+        grown = inflate.decompress(data, MOST_INFLATED)
+    except zlib.error as error:
+        raise Unclear("unreadable") from error
+    if inflate.unconsumed_tail:
+        raise Unclear("too_large")
+    return grown
+
+
 class Response:
     """An answer as it comes in. `release` it when done: its connection is kept if it can be used again."""
 
@@ -156,9 +166,7 @@ class Response:
             came = b"".join(self._came)
             self._came.clear()
             if self._inflate is not None:
-                came = self._inflate.decompress(came, MOST_INFLATED)
-                if self._inflate.unconsumed_tail:
-                    raise Unclear("too_large")
+                came = inflated(self._inflate, came)
             if came or self.whole:
                 return came
 
@@ -179,7 +187,7 @@ class Response:
     def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # Behind a whole answer it is noise, and the connection is not used again.
             self._reusable = False
             if not self.whole:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmrouter.errors import Unclear, Unsent
 from llmrouter.providers import http, wire
@@ -185,6 +187,7 @@ def test_without_a_length_it_ends_with_the_connection(server: Scripted) -> None:
         [CHUNKED + b"5\r\nhel", None],
         [CHUNKED + b"5\r\nhello\r\n", None],
         [b"not HTTP at all\r\n\r\n"],
+        [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"],
         [CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x"],
         [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
@@ -229,6 +232,12 @@ def test_who_compresses_unasked_is_read(server: Scripted) -> None:
     assert ask(server).body == b'{"b": 2}' * 1000
 
 
+def test_who_says_compressed_and_is_not(server: Scripted) -> None:
+    server.says(with_body(b"{}", "gzip"))
+    with pytest.raises(Unclear, match="unreadable"):
+        ask(server)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -242,6 +251,38 @@ def test_too_large(server: Scripted, answer: bytes) -> None:
     server.says(answer)
     with pytest.raises(Unclear, match="too_large"):
         ask(server)
+
+
+ANSWERS = (OK, CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", with_body(gzip.compress(b"hello"), "gzip"))
+
+
+def mangled(answer: bytes, place: int, gone: int, junk: bytes) -> bytes:
+    place %= len(answer)
+    return answer[:place] + junk + answer[place + gone :]
+
+
+@given(
+    st.binary(max_size=200)
+    | st.builds(mangled, st.sampled_from(ANSWERS), st.integers(0, 200), st.integers(0, 30), st.binary(max_size=20))
+)
+@settings(max_examples=300, deadline=None)
+def test_any_answer_is_read_or_unclear(said: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(said)
+        theirs.shutdown(socket.SHUT_WR)
+        response = wire.Response(wire.Origin("http", "provider.test"), ours)
+        try:
+            response.read_head(5)
+            assert 200 <= response.status < 1000
+            while response.read(5):
+                continue
+            assert response.whole
+        except Unclear as error:
+            assert error.code in {"cut", "unreadable", "too_large"}  # noqa: PT017 (what it may be)
+        finally:
+            response.release()
+            ours.close()
 
 
 def test_a_body_without_end(server: Scripted, monkeypatch: Any) -> None:
