@@ -49,7 +49,7 @@ def test_a_head_alone_leaves_in_the_end(pair: Any) -> None:
         other_end.recv(100)
 
 
-def test_a_request_to_a_provider_leaves_in_one_piece(monkeypatch: Any) -> None:
+def test_a_request_to_a_provider_leaves_in_one_piece() -> None:
     ours, theirs = socket.socketpair()
     sent: list[int] = []
 
@@ -59,9 +59,8 @@ def test_a_request_to_a_provider_leaves_in_one_piece(monkeypatch: Any) -> None:
             super().sendall(data, flags)
 
     line = Line(fileno=ours.detach())
-    monkeypatch.setattr(Origin, "_open", lambda self, seconds: line)
     with line, theirs:
-        Origin("http", "provider.test").post("/chat", {"Accept": "application/json"}, b"{}", 1.0)
+        Origin("http", "provider.test").post(line, "/chat", {"Accept": "application/json"}, b"{}")
         request = theirs.recv(4096)
     head, _, body = request.partition(b"\r\n\r\n")
     assert sent == [len(request)]

@@ -11,7 +11,7 @@ from accounts.deadline import TooLate, at_most
 
 from ..errors import Unclear
 from .registry import Patience
-from .wire import SENDING_SECONDS, Headers, Response, origin
+from .wire import SENDING_SECONDS, Headers, Origin, Response, origin
 
 # A whole answer is never longer; what is longer is not an answer.
 MOST_BYTES = 32 * 1024 * 1024
@@ -28,8 +28,10 @@ class Answer:
 def post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> Answer:
     """Send and read whole. Raises `Unsent` or `Unclear`."""
     deadline = time.monotonic() + patience.whole
+    known, path = _address(url)
+    line = known.connect(min(patience.connect, patience.whole))
     with failures_told(), at_most(patience.whole):
-        response = _send(url, headers, body, patience.connect)
+        response = known.post(line, path, headers, body)
         try:
             response.read_head(deadline - time.monotonic())
             return Answer(response.status, response.headers, _read(response, deadline))
@@ -40,8 +42,10 @@ def post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) 
 @contextmanager
 def stream_post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> Iterator["StreamedAnswer"]:
     """Send, and read as it comes. Raises `Unsent` or `Unclear`; leaving it early hangs up on the provider."""
-    with failures_told(), at_most(patience.connect + SENDING_SECONDS + patience.first_byte):
-        response = _send(url, headers, body, patience.connect)
+    known, path = _address(url)
+    line = known.connect(patience.connect)
+    with failures_told(), at_most(SENDING_SECONDS):
+        response = known.post(line, path, headers, body)
     try:
         with failures_told():
             response.read_head(patience.first_byte)
@@ -50,10 +54,9 @@ def stream_post(url: str, headers: Mapping[str, str], body: bytes, patience: Pat
         response.release()
 
 
-def _send(url: str, headers: Mapping[str, str], body: bytes, connect_seconds: float) -> Response:
+def _address(url: str) -> tuple[Origin, str]:
     parts = urlsplit(url)
-    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return origin(parts.scheme, parts.netloc).post(path, headers, body, connect_seconds)
+    return origin(parts.scheme, parts.netloc), f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 class StreamedAnswer:
@@ -71,7 +74,10 @@ class StreamedAnswer:
         """As they come; those that came together, together: under load that is one pass for many of them."""
         with failures_told():
             while chunk := self._response.read(min(self._idle_until, self._deadline) - time.monotonic()):
+                began = time.monotonic()
                 yield chunk
+                # A caller who is slow to take it is not a provider who is slow to send.
+                self._idle_until += time.monotonic() - began
 
     def data_came(self) -> None:
         self._idle_until = time.monotonic() + self._patience.idle

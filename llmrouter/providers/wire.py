@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 import httptools
 from gevent.monkey import get_original
 
+from accounts.deadline import TooLate, at_most
+
 from ..errors import Unclear, Unsent
 
 AT_ONCE = 64 * 1024
-# A head, with the informational ones before it.
-MOST_HEAD = 64 * 1024
+# A head with the informational ones before it, or what else is not body.
+MOST_AROUND = 64 * 1024
 MOST_KEPT = 2000
 # Servers close what is idle after a minute or more. A request that meets the closing on its way may have arrived or
 # not, and is charged as if it had: older ones are not risked.
@@ -55,28 +57,8 @@ class Origin:
         # And since when.
         self._kept: deque[tuple[socket.socket, float]] = deque()
 
-    def post(self, path: str, headers: Mapping[str, str], body: bytes, connect_seconds: float) -> "Response":
-        """Send; the answer has not begun yet. Raises `Unsent`, and what sockets raise."""
-        request = self._head(path, headers, len(body)) + body
-        line = self._connection(connect_seconds)
-        try:
-            line.settimeout(SENDING_SECONDS)
-            # Who refuses a body unread hangs up on it, and has answered.
-            with suppress(BrokenPipeError):
-                line.sendall(request)
-        except BaseException:
-            line.close()
-            raise
-        return Response(self, line)
-
-    def _head(self, path: str, headers: Mapping[str, str], length: int) -> bytes:
-        said = {"Host": self._name, "Content-Length": length, "Accept-Encoding": "identity", **headers}
-        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
-        if any(not line.isprintable() for line in lines):
-            raise ValueError("a header with a line break, or what else cannot be in one")
-        return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
-
-    def _connection(self, seconds: float) -> socket.socket:
+    def connect(self, seconds: float) -> socket.socket:
+        """One that is kept, or a new one. Raises `Unsent`."""
         while True:
             try:
                 # The one used last: the others may grow old and go.
@@ -87,26 +69,63 @@ class Origin:
                 return line
             line.close()
 
-    def _open(self, seconds: float) -> socket.socket:
+    def post(self, line: socket.socket, path: str, headers: Mapping[str, str], body: bytes) -> "Response":
+        """Send; the answer has not begun yet. Raises `Unsent` before it sends, and what sockets raise."""
+        refused_unread = False
         try:
-            line = socket.create_connection(self._address, seconds)
-        except OSError as error:
-            raise Unsent("no_connection") from error
-        try:
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return self._context.wrap_socket(line, server_hostname=self._address[0]) if self._context else line
-        except OSError as error:
-            line.close()
-            raise Unsent("tls") from error
+            request = self._head(path, headers, len(body)) + body
+            line.settimeout(SENDING_SECONDS)
+            try:
+                line.sendall(request)
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                # Who refuses a body unread hangs up on it, and may have answered.
+                refused_unread = True
         except BaseException:
             line.close()
             raise
+        return Response(self, line, to_be_kept=not refused_unread)
+
+    def _head(self, path: str, headers: Mapping[str, str], length: int) -> bytes:
+        said = {"Host": self._name, "Content-Length": length, "Accept-Encoding": "identity", **headers}
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
+        if any(not line.isprintable() for line in lines):
+            # A line break would begin another header.
+            raise Unsent("bad_header")
+        try:
+            return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise Unsent("bad_header") from error
+
+    def _open(self, seconds: float) -> socket.socket:
+        """Nothing of a request leaves before it returns: whatever goes wrong in here, nobody is charged."""
+        try:
+            # Of an address the time-out of a socket bounds neither the name nor the whole handshake.
+            with at_most(seconds):
+                line = socket.create_connection(self._address, seconds)
+                return self._greeted(line)
+        except ssl.SSLError as error:
+            raise Unsent("tls") from error
+        except (OSError, UnicodeError, TooLate) as error:
+            raise Unsent("no_connection") from error
+
+    def _greeted(self, line: socket.socket) -> socket.socket:
+        try:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is None:
+                return line
+            line = self._context.wrap_socket(line, server_hostname=self._address[0], do_handshake_on_connect=False)
+            line.do_handshake()
+        except BaseException:
+            line.close()
+            raise
+        return line
 
     def keep(self, line: socket.socket) -> None:
-        if len(self._kept) < MOST_KEPT:
-            self._kept.append((line, time.monotonic()))
-        else:
-            line.close()
+        self._kept.append((line, time.monotonic()))
+        # The oldest go: those that nobody needed since a burst.
+        with suppress(IndexError):
+            while len(self._kept) > MOST_KEPT or time.monotonic() - self._kept[0][1] > KEPT_SECONDS:
+                self._kept.popleft()[0].close()
 
 
 @cache
@@ -128,21 +147,28 @@ def inflated(inflate: "zlib._Decompress", data: bytes) -> bytes:
         raise Unclear("unreadable") from error
     if inflate.unconsumed_tail:
         raise Unclear("too_large")
+    if inflate.unused_data:
+        # Something behind its end.
+        raise Unclear("unreadable")
     return grown
 
 
 class Response:
     """An answer as it comes in. `release` it when done: its connection is kept if it can be used again."""
 
-    def __init__(self, origin: Origin, line: socket.socket) -> None:
+    def __init__(self, origin: Origin, line: socket.socket, *, to_be_kept: bool = True) -> None:
         # 0 until its head has come.
         self.status = 0
         self.headers = Headers()
         self.whole = False
         self._origin = origin
         self._line = line
+        self._to_be_kept = to_be_kept
         self._parser = httptools.HttpResponseParser(self)
-        self._received = 0
+        # As other readers of HTTP; the rules on lengths stay strict, for they keep answers apart.
+        self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True, lenient_optional_cr_before_lf=True)
+        # Bytes since the last of the body: heads, trailers and the edges of chunks.
+        self._around = 0
         self._came: list[bytes] = []
         self._inflate: zlib._Decompress | None = None
         # Without a length it ends with the connection.
@@ -154,8 +180,6 @@ class Response:
         until = time.monotonic() + seconds
         while not self.status:
             self._receive(until)
-            if not self.status and self._received > MOST_HEAD:
-                raise Unclear("too_large")
 
     def read(self, seconds: float) -> bytes:
         """What has come of the body, at least a byte; nothing at its end."""
@@ -174,15 +198,26 @@ class Response:
         seconds = until - time.monotonic()
         if seconds <= 0:
             raise Unclear("timeout")
-        self._line.settimeout(seconds)
-        data = self._line.recv(AT_ONCE)
-        self._received += len(data)
+        data = self._arrived(seconds)
         if data:
+            self._around += len(data)
             self._feed(data)
+            if self._came:
+                self._around = 0
+            elif self._around > MOST_AROUND and not self.whole:
+                raise Unclear("too_large")
         elif self.status and not self._ends_by_itself:
             self.whole = True
         else:
             raise Unclear("cut")
+
+    def _arrived(self, seconds: float) -> bytes:
+        self._line.settimeout(seconds)
+        if not isinstance(self._line, ssl.SSLSocket):
+            return self._line.recv(AT_ONCE)
+        # gevent's begins its time anew with each part of a record.
+        with at_most(seconds):
+            return self._line.recv(AT_ONCE)
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -196,7 +231,7 @@ class Response:
     def release(self) -> None:
         # The parser knows us and we it: nobody should have to find that circle.
         del self._parser
-        if self.whole and self._reusable:
+        if self.whole and self._reusable and self._to_be_kept:
             self._origin.keep(self._line)
         else:
             self._line.close()
@@ -208,7 +243,8 @@ class Response:
         self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.whole:
+        # Those behind a body are nobody's.
+        if not self.status:
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -218,11 +254,11 @@ class Response:
             return
         self.status = status
         self._ends_by_itself = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if self.headers.get("Content-Encoding").lower() in COMPRESSIONS:
+        if self.headers.get("Content-Encoding").strip().lower() in COMPRESSIONS:
             self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def on_body(self, data: bytes) -> None:
-        if not self.whole:
+        if self.status and not self.whole:
             self._came.append(data)
 
     def on_message_complete(self) -> None:
