@@ -69,11 +69,7 @@ def _owed(held: UserTier, now: datetime) -> Owed | None:
 
 
 def note_reminders(now: datetime) -> None:
-    # Due by the clock that asks what is due: the database's may be a moment ahead of it.
-    rows = [
-        Letter(user_id=owed.user_id, kind=owed.kind, ends_at=owed.ends_at, next_try_at=now)
-        for owed in reminders_owed(now)
-    ]
+    rows = [Letter(user_id=owed.user_id, kind=owed.kind, ends_at=owed.ends_at) for owed in reminders_owed(now)]
     # Another beat may be noting the same ones: the constraint keeps one of each.
     Letter.objects.bulk_create(rows, ignore_conflicts=True)
 
@@ -81,10 +77,7 @@ def note_reminders(now: datetime) -> None:
 def note_receipts(now: datetime) -> None:
     """Asked of the invoices themselves, so that no payment needs to remember to say it."""
     unwritten = Invoice.objects.filter(issued_at__gt=now - RECEIPTS_FOR, letters=None).select_related("payment")
-    rows = [
-        Letter(user_id=invoice.payment.user_id, kind=Kind.RECEIPT, invoice=invoice, next_try_at=now)
-        for invoice in unwritten
-    ]
+    rows = [Letter(user_id=invoice.payment.user_id, kind=Kind.RECEIPT, invoice=invoice) for invoice in unwritten]
     Letter.objects.bulk_create(rows, ignore_conflicts=True)
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -31,7 +32,8 @@ class Letter(models.Model):
     )
     ends_at = models.DateTimeField(_("end it reminds of"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    next_try_at = models.DateTimeField(_("next try"), db_default=Now())
+    # By the clock that asks what is due: the database's may be a moment ahead of it.
+    next_try_at = models.DateTimeField(_("next try"), default=timezone.now, db_default=Now())
     tries = models.PositiveSmallIntegerField(_("tries"), default=0, db_default=0)
     trouble = models.CharField(_("trouble"), max_length=64, default="", db_default="", blank=True)
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
