@@ -1,4 +1,4 @@
-"""Who asked or cost most on a day: found in the sums, then counted from the table, which alone knows the messages."""
+"""Who asked most on a day: found in the sums, then counted from the table, which alone knows the messages."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -33,12 +33,6 @@ def abusive_users(day: date) -> list[UserFigures]:
     # Fewer calls than that cannot be more messages: the busy are few enough to be looked at one by one.
     found = user_figures(day, history.busy_users(day, calls=ABUSIVE_MESSAGES))
     return sorted((u for u in found if u.messages > ABUSIVE_MESSAGES), key=lambda u: (-u.messages, u.user_id))
-
-
-def top_users(day: date, *, limit: int = 10) -> list[UserFigures]:
-    """Those who cost most, the dearest first; at most a hundred."""
-    dearest = history.dearest_users(day, day, limit=limit)
-    return sorted(user_figures(day, [sums.user_id for sums in dearest]), key=lambda u: (-u.cost_usd, u.user_id))
 
 
 def user_figures(day: date, user_ids: Collection[int]) -> list[UserFigures]:

@@ -68,13 +68,6 @@ class TierFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class UserSums:
-    user_id: int
-    calls: int
-    cost_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class UserCost:
     """`email` is empty where the account has been deleted; `tier` is the one in force now."""
 
@@ -155,22 +148,14 @@ def tiers(first: date, last: date) -> list[TierFigures]:
 
 def top_users(first: date, last: date, *, limit: int = 10) -> list[UserCost]:
     """Those who cost most, the dearest first; at most a hundred."""
-    found = dearest_users(first, last, limit=limit)
-    ids = [sums.user_id for sums in found]
+    users = [row for row in _people(first, last) if row[0] == "user"]
+    found = sorted(users, key=lambda row: (-row[6], -row[4], row[2]))[:limit]
+    ids = [user for _kind, _tier, user, *_sums in found]
     emails, held = emails_of(ids), tiers_of(ids)
     return [
-        UserCost(sums.user_id, emails.get(sums.user_id, ""), held[sums.user_id], sums.calls, sums.cost_usd)
-        for sums in found
+        UserCost(user, emails.get(user, ""), held[user], calls, cost)
+        for _kind, _tier, user, _users, calls, _tokens, cost in found
     ]
-
-
-def dearest_users(first: date, last: date, *, limit: int) -> list[UserSums]:
-    users = [
-        UserSums(user, calls, cost)
-        for kind, _tier, user, _users, calls, _tokens, cost in _people(first, last)
-        if kind == "user"
-    ]
-    return sorted(users, key=lambda sums: (-sums.cost_usd, -sums.calls, sums.user_id))[:limit]
 
 
 def busy_users(day: date, *, calls: int) -> list[int]:

@@ -46,7 +46,7 @@ QUESTIONS: dict[str, Callable[[int], Any]] = {
     "totals": lambda user: history.totals(this_day(), this_day()),
     "providers": lambda user: history.providers(this_day(), this_day()),
     "abusive users": lambda user: heavy_users.abusive_users(this_day()),
-    "top users": lambda user: heavy_users.top_users(this_day()),
+    "top users": lambda user: history.top_users(this_day(), this_day()),
     "hours": lambda user: history.by_hour(*day_bounds(this_day() - timedelta(days=1))),
     "days": lambda user: history.by_day(this_day() - timedelta(days=2), this_day()),
     "providers of days": lambda user: history.providers(this_day() - timedelta(days=2), this_day()),

@@ -9,7 +9,7 @@ from django.db import connection
 from accounts.models import User
 from usage.clock import today as this_day
 from usage.reports import history
-from usage.reports.heavy_users import abusive_users, top_users
+from usage.reports.heavy_users import abusive_users
 
 from .rows import insert
 
@@ -21,7 +21,7 @@ def test_an_empty_day() -> None:
     assert history.totals(this_day(), this_day()).cost_per_user == 0
     assert history.providers(this_day(), this_day()) == []
     assert abusive_users(this_day()) == []
-    assert top_users(this_day()) == []
+    assert history.top_users(this_day(), this_day()) == []
 
 
 def test_the_guides_insert_counts() -> None:
@@ -70,9 +70,9 @@ def test_the_dearest_users_first(alice: User, charlie: User) -> None:
     insert(charlie.pk, rows=2, cost_usd="0.2")
     insert(alice.pk, rows=1, cost_usd="0.3")
     insert(999_999, rows=1, cost_usd="0.1")
-    found = top_users(this_day())
+    found = history.top_users(this_day(), this_day())
     assert [(u.email, u.tier) for u in found] == [(charlie.email, "free"), (alice.email, "pro"), ("", "free")]
-    assert len(top_users(this_day(), limit=1)) == 1
+    assert len(history.top_users(this_day(), this_day(), limit=1)) == 1
 
 
 def test_the_day_is_that_of_algiers() -> None:
