@@ -171,6 +171,16 @@ POSTGRES = Rule(
     without_postgres=True,
 )
 
+KEY = Rule(
+    name="key",
+    measure=readings.keys,
+    asks_postgres=True,
+    warning=Decimal(1),
+    critical=Decimal(2),
+    message=_("%(provider)s refuses key no. %(ordinal)s of %(variable)s."),
+    action=_("Replace it at %(console)s, then run manage.py check_keys"),
+)
+
 RULES: tuple[Rule, ...] = (
     POSTGRES,
     Rule(
@@ -216,15 +226,7 @@ RULES: tuple[Rule, ...] = (
         message=_("Usage rows that the table refused today: %(count)s."),
         action=_("Look at the dead letters in the admin; their costs are counted"),
     ),
-    Rule(
-        name="key",
-        measure=readings.keys,
-        asks_postgres=True,
-        warning=Decimal(1),
-        critical=Decimal(2),
-        message=_("%(provider)s refuses key no. %(ordinal)s of %(variable)s."),
-        action=_("Replace it at %(console)s, then run manage.py check_keys"),
-    ),
+    KEY,
     Rule(
         name="payment_mismatches",
         measure=readings.payment_mismatches,

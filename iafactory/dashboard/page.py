@@ -128,6 +128,7 @@ def look(period_key: str) -> View:
     now, day = (budget.now, budget.day) if budget else (datetime.now(zone()), this_day())
     period = period_of(period_key, day)
     totals = history.totals(period.first, period.last)
+    alerts = rules.standing()
     spend, calls = drawing.last_24_hours(now)
     bans = bans_in_force()
     return View(
@@ -136,13 +137,13 @@ def look(period_key: str) -> View:
         period=period,
         periods=tuple(periods(day).values()),
         budget=budget,
-        alerts=rules.standing(),
+        alerts=alerts,
         totals=totals,
         economics=economics(period.first, period.last, costs=totals.cost_usd),
         spend=spend,
         calls=calls,
         month=drawing.last_30_days(day),
-        providers=provider_rows(history.providers(period.first, period.last)),
+        providers=provider_rows(history.providers(period.first, period.last), alerts),
         tiers=tier_rows(period),
         users=user_rows(period),
         abusers=[Abuser(user, bans.get(user.user_id)) for user in heavy_users.abusive_users(day)],

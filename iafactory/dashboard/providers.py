@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from iafactory.keys.results import bad_keys
+from iafactory.alerts.rules import KEY, Alert
 from llmrouter.providers import registry
 from llmrouter.providers.registry import Connection
 from usage import health
@@ -37,11 +37,13 @@ class ProviderRow:
         return self.figures is not None and self.figures.error_rate > 5
 
 
-def provider_rows(figures: Iterable[ProviderFigures]) -> list[ProviderRow]:
+def provider_rows(figures: Iterable[ProviderFigures], alerts: Iterable[Alert]) -> list[ProviderRow]:
     """Those that were called, the dearest first, and then those that could be."""
     called = {found.provider: found for found in figures}
     connections = {connection.provider.name: connection for connection in registry.connections()}
-    breakers, refused = breakers_by_provider(), refused_keys()
+    breakers = breakers_by_provider()
+    # Calls found them refused or without credit, or the nightly check.
+    refused = Counter(alert.values["provider"] for alert in alerts if alert.rule is KEY)
     names = [*called, *(name for name in connections if name not in called)]
     return [row(name, called.get(name), connections.get(name), breakers, refused[name]) for name in names]
 
@@ -70,14 +72,6 @@ def row(
         keys_refused=refused,
         console=connection.provider.console,
     )
-
-
-def refused_keys() -> Counter[str]:
-    """How many of each provider's keys calls or the nightly check found refused, or without credit."""
-    try:
-        return Counter(bad.target.provider for bad in bad_keys())
-    except NotNow:
-        return Counter()
 
 
 def breakers_by_provider() -> dict[str, list[Breaker]] | None:
