@@ -10,7 +10,7 @@ import ssl
 import time
 import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from urllib.parse import urlsplit
@@ -39,11 +39,26 @@ COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 poll = get_original("select", "poll")
 
 
-class Headers(dict[str, str]):
+class Headers(Mapping[str, str]):
     """Names are kept in lower case, and asked for in any."""
 
-    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
-        return super().get(name.lower(), default)
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self._values[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+
+    def clear(self) -> None:
+        self._values.clear()
 
 
 class Origin:
@@ -71,7 +86,7 @@ class Origin:
 
     def post(self, line: socket.socket, path: str, headers: Mapping[str, str], body: bytes) -> "Response":
         """Send; the answer has not begun yet. Raises `Unsent` before it sends, and what sockets raise."""
-        refused_unread = False
+        taken = True
         try:
             request = self._head(path, headers, len(body)) + body
             line.settimeout(SENDING_SECONDS)
@@ -79,11 +94,11 @@ class Origin:
                 line.sendall(request)
             except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 # Who refuses a body unread hangs up on it, and may have answered.
-                refused_unread = True
+                taken = False
         except BaseException:
             line.close()
             raise
-        return Response(self, line, to_be_kept=not refused_unread)
+        return Response(self, line, taken=taken)
 
     def _head(self, path: str, headers: Mapping[str, str], length: int) -> bytes:
         said = {"Host": self._name, "Content-Length": length, "Accept-Encoding": "identity", **headers}
@@ -140,36 +155,26 @@ def has_something_to_read(line: socket.socket) -> bool:
     return bool(looking.poll(0))
 
 
-def inflated(inflate: "zlib._Decompress", data: bytes) -> bytes:
-    try:
-        grown = inflate.decompress(data, MOST_INFLATED)
-    except zlib.error as error:
-        raise Unclear("unreadable") from error
-    if inflate.unconsumed_tail:
-        raise Unclear("too_large")
-    if inflate.unused_data:
-        # Something behind its end.
-        raise Unclear("unreadable")
-    return grown
-
-
 class Response:
     """An answer as it comes in. `release` it when done: its connection is kept if it can be used again."""
 
-    def __init__(self, origin: Origin, line: socket.socket, *, to_be_kept: bool = True) -> None:
+    def __init__(self, origin: Origin, line: socket.socket, *, taken: bool = True) -> None:
         # 0 until its head has come.
         self.status = 0
         self.headers = Headers()
         self.whole = False
         self._origin = origin
         self._line = line
-        self._to_be_kept = to_be_kept
+        # Whether the whole request went out.
+        self._taken = taken
         self._parser = httptools.HttpResponseParser(self)
         # As other readers of HTTP; the rules on lengths stay strict, for they keep answers apart.
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True, lenient_optional_cr_before_lf=True)
         # Bytes since the last of the body: heads, trailers and the edges of chunks.
         self._around = 0
         self._came: list[bytes] = []
+        self._compressed = False
+        # Once some of a compressed body has come.
         self._inflate: zlib._Decompress | None = None
         # Without a length it ends with the connection.
         self._ends_by_itself = False
@@ -189,10 +194,26 @@ class Response:
                 self._receive(until)
             came = b"".join(self._came)
             self._came.clear()
-            if self._inflate is not None:
-                came = inflated(self._inflate, came)
+            if self._compressed and came:
+                came = self._inflated(came)
+            if self.whole and self._inflate is not None and not self._inflate.eof:
+                raise Unclear("cut")
             if came or self.whole:
                 return came
+
+    def _inflated(self, data: bytes) -> bytes:
+        if self._inflate is None:
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            grown = self._inflate.decompress(data, MOST_INFLATED)
+        except zlib.error as error:
+            raise Unclear("unreadable") from error
+        if self._inflate.unconsumed_tail:
+            raise Unclear("too_large")
+        if self._inflate.unused_data:
+            # Something behind its end.
+            raise Unclear("unreadable")
+        return grown
 
     def _receive(self, until: float) -> None:
         seconds = until - time.monotonic()
@@ -231,7 +252,7 @@ class Response:
     def release(self) -> None:
         # The parser knows us and we it: nobody should have to find that circle.
         del self._parser
-        if self.whole and self._reusable and self._to_be_kept:
+        if self._reusable:
             self._origin.keep(self._line)
         else:
             self._line.close()
@@ -245,7 +266,7 @@ class Response:
     def on_header(self, name: bytes, value: bytes) -> None:
         # Those behind a body are nobody's.
         if not self.status:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            self.headers.add(name, value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -254,8 +275,7 @@ class Response:
             return
         self.status = status
         self._ends_by_itself = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if self.headers.get("Content-Encoding").strip().lower() in COMPRESSIONS:
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._compressed = self.headers.get("content-encoding", "").lower() in COMPRESSIONS
 
     def on_body(self, data: bytes) -> None:
         if self.status and not self.whole:
@@ -264,6 +284,6 @@ class Response:
     def on_message_complete(self) -> None:
         if self.status and not self.whole:
             self.whole = True
-            self._reusable = self._parser.should_keep_alive()
+            self._reusable = self._taken and self._parser.should_keep_alive()
         elif not self.status:
             self.headers.clear()
