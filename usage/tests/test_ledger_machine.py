@@ -37,6 +37,7 @@ from usage.models import BudgetReset, DeadLetter, GatewayProcess, LedgerState, U
 from usage.process import Process
 from usage.redis import client, run_script
 
+from . import redis_file
 from .calls import CHEAP, GOOD, ask
 from .ledger_model import Asked, Call, Model, Truth
 
@@ -285,7 +286,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def keep_the_file(self) -> None:
-        self.snapshot = {key: dump(key) for key in client().scan_iter("*")}
+        self.snapshot = redis_file.kept()
 
     @rule()
     def redis_restarts(self) -> None:
@@ -303,9 +304,7 @@ class Ledger(RuleBasedStateMachine):
     @rule()
     def redis_comes_back_older(self) -> None:
         assert self.snapshot is not None
-        client().flushdb()
-        for key, value in self.snapshot.items():
-            client().restore(key, 0, value)
+        redis_file.load(self.snapshot)
         self.redis_restarts()
         self.only_they_know = set(self.processes)
 
@@ -387,16 +386,6 @@ class Ledger(RuleBasedStateMachine):
         asked = [a for a in self.model.asked.values() if (a.user, a.day) == (user, today)]
         sure = sum(a.counts and not a.orphan for a in asked)
         assert sure <= said <= sure + sum(a.orphan for a in asked), (user, said, sure)
-
-
-def dump(key: str) -> bytes:
-    """As raw bytes, past the client's decoding."""
-    connection = client().connection_pool.make_connection()
-    try:
-        connection.send_command("DUMP", key)
-        return bytes(connection.read_response(disable_decoding=True))
-    finally:
-        connection.disconnect()
 
 
 def test_the_promises_hold_in_any_order(settings: Any) -> None:
