@@ -3,8 +3,20 @@
 from dataclasses import dataclass, field
 from datetime import date
 
-from usage.admission import Attempt, Ticket
+from billing.entitlements import Entitlement
+from usage.admission import Attempt, Offer, Ticket
 from usage.process import Process
+
+from .calls import CHEAP, GOOD
+
+# What is there to be spent in a day, of all and of one, in nano-dollars; and who may how much.
+BUDGET = 100_000_000
+OWN = 60_000_000
+FEW = Entitlement("free", 0, 4, 3, 100, 0)
+SOME = Entitlement("student", 10, 12, 6, 50, OWN)
+MANY = Entitlement("enterprise", 30, 100_000, 100_000, 0, None)
+TIERS = {1: FEW, 2: SOME, 3: SOME, 4: MANY}
+LANES: dict[str, tuple[Offer, ...]] = {"paid": (GOOD, CHEAP), "two paid": (GOOD, GOOD, CHEAP), "free": (CHEAP,)}
 
 
 @dataclass

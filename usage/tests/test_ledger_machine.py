@@ -26,10 +26,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from billing.entitlements import Entitlement
 from billing.money import nano_nearest
 from usage import budget, drainer
-from usage.admission import Attempt, Offer, Ticket, Usage, admit
+from usage.admission import Attempt, Ticket, Usage, admit
 from usage.clock import SECOND, day_of
 from usage.drainer import drain
 from usage.errors import NotNow, RedisAway, Refused
@@ -38,18 +37,11 @@ from usage.process import Process
 from usage.redis import client, run_script
 
 from . import redis_file
-from .calls import CHEAP, GOOD, ask
-from .ledger_model import Asked, Call, Model, Truth
+from .calls import ask
+from .ledger_model import BUDGET, LANES, TIERS, Asked, Call, Model, Truth
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
-BUDGET = 100_000_000
-OWN = 60_000_000
-FEW = Entitlement("free", 0, 4, 3, 100, 0)
-SOME = Entitlement("student", 10, 12, 6, 50, OWN)
-MANY = Entitlement("enterprise", 30, 100_000, 100_000, 0, None)
-TIERS = {1: FEW, 2: SOME, 3: SOME, 4: MANY}
-LANES: dict[str, tuple[Offer, ...]] = {"paid": (GOOD, CHEAP), "two paid": (GOOD, GOOD, CHEAP), "free": (CHEAP,)}
 MINUTE = 60 * SECOND
 
 
