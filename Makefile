@@ -1,5 +1,7 @@
 # Two commands: `make run` and `make test`. The rest is for maintainers.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Debian's own, where it can make environments: it is built with PGO, and takes a sixth to a fifth less CPU than pyenv's.
+PYTHON ?= $(shell /usr/bin/python3.11 -c 'import ensurepip' 2>/dev/null && echo /usr/bin/python3.11 \
+	|| command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
