@@ -32,8 +32,8 @@ ANSWER_SECONDS = 0.45
 # A recovery moves whole days of counters, and nobody's answer waits for it.
 PATIENT_SECONDS = 10.0
 CONNECTIONS = 64
-# Getting a script out: greeting a slow server (connect, AUTH, SELECT) takes several answers before the first of ours.
-SPEAKING_SECONDS = 0.45
+# Greeting a slow server (connect, AUTH, SELECT) takes several answers before the first of ours.
+GREETING_SECONDS = 0.45
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TAKES_HOLDS = {"admit", "hold"}
@@ -62,7 +62,7 @@ def _make_client(answer_seconds: float = ANSWER_SECONDS) -> Any:
 
 def _make_line() -> Line:
     pool = client().connection_pool
-    return Line(lambda: pool.connection_class(**pool.connection_kwargs), SPEAKING_SECONDS, ANSWER_SECONDS)
+    return Line(lambda: pool.connection_class(**pool.connection_kwargs), GREETING_SECONDS, ANSWER_SECONDS)
 
 
 client: Once[Any] = Once(_make_client)

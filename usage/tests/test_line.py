@@ -45,6 +45,46 @@ def test_all_of_them_share_one_connection(line: Line) -> None:
     assert len(set(at_once(50, lambda: line.ask("CLIENT", "ID"))[0])) == 1
 
 
+def test_what_is_asked_meanwhile_leaves_together() -> None:
+    connection, may_send, sent = connect(), threading.Event(), []
+    really_send = connection.send_packed_command
+
+    def send(said: list[bytes], check_health: bool) -> None:
+        sent.append(b"".join(said).count(b"ECHO"))
+        assert may_send.wait(5)
+        really_send(said, check_health)
+
+    line = Line(lambda: connection, 0.5, 5)
+    line.ask("PING")
+    connection.send_packed_command = send
+    numbers = iter(range(20))
+
+    def ask() -> bool:
+        mine = str(next(numbers))
+        return bool(line.ask("ECHO", mine) == mine)
+
+    threading.Timer(0.5, may_send.set).start()
+    assert at_once(20, ask)[0] == [True] * 20
+    assert sum(sent) == 20
+    assert len(sent) <= 2
+
+
+def test_a_question_that_cannot_be_sent_fails_all_who_wait() -> None:
+    connection = connect()
+
+    def send(said: list[bytes], check_health: bool) -> None:
+        time.sleep(0.1)
+        raise exceptions.ConnectionError("gone")
+
+    line = Line(lambda: connection, 0.5, 5)
+    line.ask("PING")
+    connection.send_packed_command = send
+    began = time.monotonic()
+    answers, raised = at_once(5, lambda: line.ask("ECHO", "x"))
+    assert (answers, {type(error) for error in raised}) == ([], {exceptions.ConnectionError})
+    assert time.monotonic() - began < 4
+
+
 def test_an_error_is_the_asker_s_alone(line: Line) -> None:
     with pytest.raises(exceptions.NoScriptError):
         line.ask("EVALSHA", "0" * 40, 0)
