@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
 
 from .deadline import TooLate, at_most
 
@@ -96,7 +96,8 @@ class Fresh(Generic[Key, Value]):
 
 def release_connection() -> None:
     """Give this thread's database connection back to the pool, so that a long wait does not hold it."""
-    if not connection.in_atomic_block:
+    own = connections[DEFAULT_DB_ALIAS]
+    if own.connection is not None and not own.in_atomic_block:
         close_old_connections()
 
 

@@ -1,15 +1,12 @@
 """What every request passes, in the order of `settings.MIDDLEWARE`. Functions, because it is the chat's path too."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import cast
+from collections.abc import Callable
 from uuid import uuid4
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import resolve
 
 from accounts.authentication import Caller
 from accounts.errors import AccountsError
@@ -19,15 +16,12 @@ from usage.errors import NotNow
 from usage.standing import limits
 
 from . import logs, staff_login
-from .errors import answer, error_events
+from .errors import answer
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API = ("/api/v2/", "/v1/")
 BEARERS = ("/api/", "/v1/", "/payment/")
-# Taken out of the chain: the chat, to which sessions, CSRF and the rest would cost as much as the call itself; and the
-# health check, which is asked for by address and without TLS.
-DIRECT = frozenset({"/api/v2/chat", "/v1/chat/completions", "/health"})
 
 
 def request_ids(get_response: GetResponse) -> GetResponse:
@@ -63,23 +57,6 @@ def bounded_bodies(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def direct_calls(get_response: GetResponse) -> GetResponse:
-    """Call the views of `DIRECT` here, past the rest of the chain; what they raise has its answer in the table."""
-
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in DIRECT:
-            return get_response(request)
-        try:
-            response = view_at(request.path_info)(request)
-            if isinstance(response, StreamingHttpResponse):
-                response.streaming_content = error_events(request, cast("Iterator[bytes]", response.streaming_content))
-            return response
-        except Exception as error:  # noqa: BLE001 (every one has its answer in the table)
-            return answer(request, error)
-
-    return middleware
-
-
 def second_factor_first(get_response: GetResponse) -> GetResponse:
     """A session of staff opens no page before its second factor, whichever page it logged in on."""
 
@@ -92,11 +69,6 @@ def second_factor_first(get_response: GetResponse) -> GetResponse:
         return get_response(request)
 
     return middleware
-
-
-@cache
-def view_at(path: str) -> GetResponse:
-    return cast(GetResponse, resolve(path).func)
 
 
 def tell_where_they_stand(request: HttpRequest, response: HttpResponseBase) -> None:

@@ -214,7 +214,7 @@ MIDDLEWARE = [
     "iafactory.middleware.request_ids",
     "corsheaders.middleware.CorsMiddleware",
     # Chat calls end here: what follows is for pages and for the rest of the API.
-    "iafactory.middleware.direct_calls",
+    "iafactory.direct.direct_calls",
     "iafactory.middleware.bounded_bodies",
     "iafactory.headers.security_headers",
     "django.middleware.security.SecurityMiddleware",
