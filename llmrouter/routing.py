@@ -102,7 +102,10 @@ def can_serve(route: Route, chat: Chat) -> bool:
         return False
     if estimated_tokens(chat) > route.context_window:
         return False
-    return any(not any(health.resting(subject) for subject in subjects(route, key)) for key in route.connection.keys)
+    keys = route.connection.keys
+    if health.all_well():
+        return bool(keys)
+    return any(not any(health.resting(subject) for subject in subjects(route, key)) for key in keys)
 
 
 def keys_to_try(route: Route) -> Iterator[Key]:

@@ -47,6 +47,11 @@ class Breaker:
         )
 
 
+def all_well() -> bool:
+    """Whether no breaker at all is open."""
+    return not this_process().breakers
+
+
 def resting(subject: str) -> bool:
     """Whether it is left alone for now."""
     text = this_process().breakers.get(subject)
