@@ -1,8 +1,10 @@
 """What every request passes, in the order of `settings.MIDDLEWARE`. Functions, because it is the chat's path too."""
 
 from collections.abc import Callable
+from typing import cast
 from uuid import uuid4
 
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
@@ -40,6 +42,19 @@ def request_ids(get_response: GetResponse) -> GetResponse:
         if request.path_info.startswith(API) and "X-RateLimit-Limit" not in response.headers and not away:
             tell_where_they_stand(request, response)
         return response
+
+    return middleware
+
+
+def cors(get_response: GetResponse) -> GetResponse:
+    """django-cors-headers, but for a POST that is no page's: it has nothing to say to that, and no cache keeps the
+    answer, so that none has to be told what it varies with."""
+    from_pages = CorsMiddleware(get_response)
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.method == "POST" and "HTTP_ORIGIN" not in request.META:
+            return get_response(request)
+        return cast(HttpResponseBase, from_pages(request))
 
     return middleware
 

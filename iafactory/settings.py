@@ -212,7 +212,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "iafactory.middleware.request_ids",
-    "corsheaders.middleware.CorsMiddleware",
+    "iafactory.middleware.cors",
     # Chat calls end here: what follows is for pages and for the rest of the API.
     "iafactory.direct.direct_calls",
     "iafactory.middleware.bounded_bodies",

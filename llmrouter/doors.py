@@ -21,7 +21,7 @@ def origin_of(request: HttpRequest) -> Origin:
     """Who calls, by which door; the caller stays on the request for the middleware."""
     if request.method != "POST":
         raise OnlyPost(request.method or "")
-    caller = authenticate(request.headers.get("Authorization"))
+    caller = authenticate(request.META.get("HTTP_AUTHORIZATION"))
     request.caller = caller  # type: ignore[attr-defined]
     request_id: str = request.request_id  # type: ignore[attr-defined]
     return Origin(caller, request.path_info, request_id, client_request_id(request))
@@ -29,7 +29,7 @@ def origin_of(request: HttpRequest) -> Origin:
 
 def client_request_id(request: HttpRequest) -> str:
     """The client's own id, kept beside ours; what is not plain short text is not kept."""
-    given = request.headers.get("X-Request-ID", "")
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
     return given if given.isascii() and given.isprintable() and len(given) <= LONGEST_CLIENT_ID else ""
 
 
