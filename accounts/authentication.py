@@ -16,11 +16,12 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from . import second_factor
+from . import holders, second_factor
 from .errors import AccountsAway, BadCredentials, ExpiredToken, Unauthenticated
 from .fresh import Fresh, StoreAway
+from .holders import Holder, KeyUse
 from .keys import PREFIX, digest_of
-from .models import ApiKey, SoftBan, User
+from .models import ApiKey, User
 from .tokens import SECOND_FACTOR, is_of_this_password
 
 # The last use of a key is told to the minute: one write a minute, not one a call.
@@ -92,34 +93,39 @@ def _load(token: str) -> Caller:
 
 
 def _load_api_key(token: str) -> Caller:
-    key = ApiKey.objects.in_force().select_related("user").filter(digest=digest_of(token)).first()
-    if key is None:
+    found = holders.owner_of_key(digest_of(token))
+    if found is None:
         raise BadCredentials
-    note_the_use_of(key)
-    return _caller(key.user, api_key_id=key.pk)
+    owner, use = found
+    note_the_use_of(use)
+    return _caller(owner, api_key_id=use.id)
 
 
-def note_the_use_of(key: ApiKey) -> None:
+def note_the_use_of(key: KeyUse) -> None:
     now = timezone.now()
     noted_before = now - LAST_USE_EVERY
     if key.last_used_at is not None and key.last_used_at >= noted_before:
         return
     # Two processes may note the same minute; the condition lets one of them write.
-    ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=noted_before), pk=key.pk).update(last_used_at=now)
+    ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=noted_before), pk=key.id).update(last_used_at=now)
 
 
 def _load_jwt(token: str) -> Caller:
     claims = _verified(token)
-    user = User.objects.filter(pk=claims["user_id"], is_active=True).only("email", "is_staff", "password").first()
-    if user is None or not is_of_this_password(user, claims):
+    holder = holders.holder(int(claims["user_id"]))
+    if holder is None or not is_of_this_password(holder.password, claims):
         raise BadCredentials
-    acts = user.is_staff and (claims.get(SECOND_FACTOR) is True or not second_factor.is_needed(user))
-    return _caller(user, valid_until=float(claims["exp"]), acts_as_staff=acts)
+    acts = holder.is_staff and (claims.get(SECOND_FACTOR) is True or not _needs_second_factor(holder))
+    return _caller(holder, valid_until=float(claims["exp"]), acts_as_staff=acts)
 
 
-def _caller(user: User, **facts: Any) -> Caller:
-    ban = SoftBan.objects.in_force(timezone.now()).filter(user=user).first()
-    return Caller(user.pk, user.email, user.is_staff, banned_until=ban.until.timestamp() if ban else 0.0, **facts)
+def _needs_second_factor(holder: Holder) -> bool:
+    staff = User.objects.filter(pk=holder.user_id).first()
+    return staff is None or second_factor.is_needed(staff)
+
+
+def _caller(holder: Holder, **facts: Any) -> Caller:
+    return Caller(holder.user_id, holder.email, holder.is_staff, banned_until=holder.banned_until, **facts)
 
 
 def _verified(token: str) -> dict[str, Any]:

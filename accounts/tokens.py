@@ -42,15 +42,15 @@ def rotate_tokens(refresh_text: str) -> TokenPair:
     """Spend a refresh token for a new pair."""
     refresh = spend_refresh_token(refresh_text)
     user = User.objects.filter(pk=refresh["user_id"], is_active=True).first()
-    if user is None or not is_of_this_password(user, refresh.payload):
+    if user is None or not is_of_this_password(user.password, refresh.payload):
         raise BadCredentials
     return issue_tokens(user, second_factor=refresh.get(SECOND_FACTOR) is True)
 
 
-def is_of_this_password(user: User, claims: Mapping[str, Any]) -> bool:
-    """Whether a token was made while the password was the one of now."""
+def is_of_this_password(password: str, claims: Mapping[str, Any]) -> bool:
+    """Whether a token was made while the password was the one of now, of which this is the hash."""
     told = str(claims.get(api_settings.REVOKE_TOKEN_CLAIM, ""))
-    return hmac.compare_digest(told.encode(), get_md5_hash_password(user.password).encode())
+    return hmac.compare_digest(told.encode(), get_md5_hash_password(password).encode())
 
 
 def end_refresh_tokens(user: User) -> None:

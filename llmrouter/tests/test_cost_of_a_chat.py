@@ -14,7 +14,9 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.authentication import forget_callers
 from accounts.tokens import issue_tokens
+from billing.entitlements import forget_standing
 from tests.standins.provider import ProviderStandIn, error
 
 from .talking import Talker, events_of
@@ -91,6 +93,17 @@ def test_another_customer_costs_as_much(pro: Talker, free: Talker, redis: Any) -
     with questions(redis) as asked:
         v2(free)
     assert asked == Questions(redis=2, sql=0)
+
+
+def test_a_customer_who_was_away_for_a_while_costs_two_statements(pro: Talker, free: Talker, redis: Any) -> None:
+    """Who it is, and what they may: what all have in common (tiers, models) is known."""
+    v2(pro)
+    v2(free)
+    forget_callers()
+    forget_standing(free.user.pk)
+    with questions(redis) as asked:
+        v2(free)
+    assert asked == Questions(redis=2, sql=2)
 
 
 def test_a_refusal_is_one_question(free: Talker, redis: Any) -> None:
