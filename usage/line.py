@@ -3,8 +3,8 @@
 From a pool each caller takes a connection of its own: with a thousand calls in a process that is a thousand greetings,
 or a wait in line for one of a few, and for each question a look whether the connection still lives. Here one speaker
 writes and one listener reads for all. What is asked while the speaker waits for its turn leaves together: one system
-call, and for Redis one write to its file, instead of one each. redis-py's connection does the connecting, greeting,
-packing and parsing.
+call, and for Redis one write to its file, instead of one each; when they are many, who asks speaks for all. redis-py's
+connection does the connecting, greeting, packing and parsing.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ import termios
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from redis import exceptions
@@ -20,6 +21,8 @@ from accounts.deadline import at_most
 
 # How long a line may be silent before its listener looks whether it is still wanted.
 SILENCE_SECONDS = 10.0
+# So many questions do not wait for more: in a crowd the speaker's turn comes late, and Redis can be at the first ones.
+MOST_TOGETHER = 16
 
 
 class Question:
@@ -92,9 +95,11 @@ class _Listener:
         self._waiting: deque[Question] = deque()
         # Asked, and not sent yet.
         self._unsaid: list[bytes] = []
-        # Held while there is nothing to say.
+        self._speaking = threading.Lock()
+        # Held while nobody called the speaker.
         self._quiet = threading.Lock()
         self._quiet.acquire()
+        self._called = False
         connection.connect()
         threading.Thread(target=self._speak, name="redis-speaker", daemon=True).start()
         threading.Thread(target=self._listen, name="redis-line", daemon=True).start()
@@ -106,27 +111,45 @@ class _Listener:
                 raise exceptions.ConnectionError("the connection has ended")
             self._waiting.append(question)
             self._unsaid.append(packed)
-            if len(self._unsaid) == 1:
-                self._quiet.release()
+            together = len(self._unsaid)
+            self._call_the_speaker()
+        if together >= MOST_TOGETHER and self._speaking.acquire(blocking=False):
+            try:
+                self._send()
+            finally:
+                self._speaking.release()
+
+    def _call_the_speaker(self) -> None:
+        if not self._called:
+            self._called = True
+            self._quiet.release()
 
     def _speak(self) -> None:
-        while True:
+        while not self._over:
             self._quiet.acquire()
-            with self._order:
-                if self._over:
-                    return
-                said, self._unsaid = self._unsaid, []
-            try:
-                self._connection.send_packed_command([b"".join(said)], check_health=False)
-            except Exception as error:  # noqa: BLE001 (half of it may be on the way: nothing more would be understood)
-                self._end(error)
+            self._called = False
+            # When it fails, those who wait are told.
+            with self._speaking, suppress(Exception):
+                self._send()
+
+    def _send(self) -> None:
+        with self._order:
+            said, self._unsaid = self._unsaid, []
+            if self._over or not said:
                 return
+        try:
+            self._connection.send_packed_command([b"".join(said)], check_health=False)
+        except BaseException as error:
+            # Half of it may be on the way: nothing that follows would be understood.
+            self._end(error)
+            raise
 
     def lives(self, heard: int) -> bool:
         """Whether something came since `heard`, or lies there unread (asked of the kernel: the socket itself is in the
-        listener's hands). A thousand calls that end at one instant keep Redis, and this process from listening, for
-        longer than one answer may take; a server that is away or frozen says nothing at all."""
-        if self.heard != heard:
+        listener's hands), or has not been said yet. A thousand calls that end at one instant keep Redis, and this
+        process from speaking and listening, for longer than one answer may take; a server that is away or frozen says
+        nothing at all."""
+        if self.heard != heard or self._unsaid:
             return True
         try:
             return any(fcntl.ioctl(self._connection._sock.fileno(), termios.FIONREAD, bytes(4)))
@@ -142,7 +165,7 @@ class _Listener:
             ended = error
         self._end(ended)
 
-    def _end(self, error: Exception) -> None:
+    def _end(self, error: BaseException) -> None:
         """Tell those who wait; whoever still speaks or listens finds the connection gone."""
         self.wanted = False
         with self._order:
@@ -150,8 +173,7 @@ class _Listener:
                 return
             self._over = True
             waiting, self._waiting = self._waiting, deque()
-            if not self._unsaid:
-                self._quiet.release()
+            self._call_the_speaker()
         self._connection.disconnect()
         told = error if isinstance(error, exceptions.RedisError) else exceptions.ConnectionError(str(error))
         for question in waiting:

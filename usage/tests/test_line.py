@@ -10,7 +10,7 @@ from redis import connection as redis_connection
 from redis import exceptions
 
 from tests.concurrency import at_once
-from usage.line import Line
+from usage.line import MOST_TOGETHER, Line
 from usage.redis import client
 
 # Without its types, which it has only in part.
@@ -67,6 +67,36 @@ def test_what_is_asked_meanwhile_leaves_together() -> None:
     assert at_once(20, ask)[0] == [True] * 20
     assert sum(sent) == 20
     assert len(sent) <= 2
+
+
+def test_who_was_not_said_yet_is_not_given_up() -> None:
+    """It is us who are slow, not Redis."""
+    connection, sending = connect(), threading.Event()
+    really_send = connection.send_packed_command
+
+    def send(said: list[bytes], check_health: bool) -> None:
+        if not sending.is_set():
+            sending.set()
+            time.sleep(0.7)
+        really_send(said, check_health)
+
+    line = Line(lambda: connection, 0.5, 0.5)
+    line.ask("PING")
+    connection.send_packed_command = send
+    threading.Thread(target=line.ask, args=("ECHO", "first")).start()
+    assert sending.wait(5)
+    answers, raised = at_once(5, lambda: line.ask("ECHO", "x"))
+    assert (answers, raised) == (["x"] * 5, [])
+
+
+def test_a_crowd_does_not_wait_for_the_speaker() -> None:
+    line = Line(connect, 0.5, 0.5)
+    line.ask("PING")
+    assert line._listener is not None
+    # As if its turn did not come.
+    line._listener._called = True
+    answers, raised = at_once(MOST_TOGETHER, lambda: line.ask("ECHO", "x"))
+    assert (answers, raised) == (["x"] * MOST_TOGETHER, [])
 
 
 def test_a_question_that_cannot_be_sent_fails_all_who_wait() -> None:
