@@ -8,8 +8,10 @@ connection does the connecting, greeting, packing and parsing.
 """
 
 import fcntl
+import socket
 import termios
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,12 +42,12 @@ class Question:
         self._came.release()
 
     def wait(self, seconds: float) -> bool:
-        return self._came.acquire(timeout=seconds)
+        return self._came.acquire(timeout=max(0.0, seconds))
 
 
 class Line:
-    """`connect` makes a redis-py connection, in so many seconds of `greeting` (where gevent rules); a question may take
-    as many as `answering`."""
+    """`connect` makes a redis-py connection, in so many seconds of `greeting` (where gevent rules). An answer may take
+    as many as `answering`; from a Redis that answers others meanwhile twice that, with the greeting."""
 
     def __init__(self, connect: Callable[[], Any], greeting: float, answering: float) -> None:
         self._connect = connect
@@ -56,11 +58,14 @@ class Line:
 
     def ask(self, *command: Any) -> Any:
         """Raises what redis-py raises, or `TooLate`: then, but for a `ResponseError`, it may have been done or not."""
-        question = Question()
+        question, until = Question(), time.monotonic() + 2 * self._seconds
         listener = self._listening()
         heard = listener.heard
-        listener.say(question, command)
-        if not question.wait(self._seconds) and not (listener.lives(heard) and question.wait(self._seconds)):
+        listener.say(question, command, self._seconds)
+        left = until - time.monotonic()
+        if not question.wait(min(left, self._seconds)) and not (
+            listener.lives(heard) and question.wait(until - time.monotonic())
+        ):
             if listener.heard == heard:
                 # Silent all the while. Who waits on it may still be answered, but nobody begins to any more.
                 listener.wanted = False
@@ -73,10 +78,15 @@ class Line:
         listener = self._listener
         if listener is not None and listener.wanted:
             return listener
-        with at_most(self._greeting_seconds), self._connecting:
-            if self._listener is None or not self._listener.wanted:
-                self._listener = _Listener(self._connect())
-            return self._listener
+        with at_most(self._greeting_seconds):
+            if not self._connecting.acquire(timeout=self._greeting_seconds):
+                raise exceptions.TimeoutError("Redis does not greet in time")
+            try:
+                if self._listener is None or not self._listener.wanted:
+                    self._listener = _Listener(self._connect())
+                return self._listener
+            finally:
+                self._connecting.release()
 
 
 class _Listener:
@@ -101,10 +111,15 @@ class _Listener:
         self._quiet.acquire()
         self._called = False
         connection.connect()
-        threading.Thread(target=self._speak, name="redis-speaker", daemon=True).start()
-        threading.Thread(target=self._listen, name="redis-line", daemon=True).start()
+        try:
+            threading.Thread(target=self._speak, name="redis-speaker", daemon=True).start()
+            threading.Thread(target=self._listen, name="redis-line", daemon=True).start()
+        except BaseException as error:
+            # The time was up: whoever has begun ends again.
+            self._end(error)
+            raise
 
-    def say(self, question: Question, command: tuple[Any, ...]) -> None:
+    def say(self, question: Question, command: tuple[Any, ...], seconds: float) -> None:
         packed = b"".join(self._connection.pack_command(*command))
         with self._order:
             if self._over:
@@ -115,7 +130,9 @@ class _Listener:
             self._call_the_speaker()
         if together >= MOST_TOGETHER and self._speaking.acquire(blocking=False):
             try:
-                self._send()
+                # When it fails, those who wait are told: the one who spoke too.
+                with suppress(Exception), at_most(seconds):
+                    self._send()
             finally:
                 self._speaking.release()
 
@@ -128,21 +145,25 @@ class _Listener:
         while not self._over:
             self._quiet.acquire()
             self._called = False
-            # When it fails, those who wait are told.
             with self._speaking, suppress(Exception):
                 self._send()
 
     def _send(self) -> None:
         with self._order:
             said, self._unsaid = self._unsaid, []
-            if self._over or not said:
+            # Taken here: a connection that has ended would connect again.
+            sock = self._connection._sock
+            if self._over or sock is None or not said:
                 return
         try:
-            self._connection.send_packed_command([b"".join(said)], check_health=False)
+            self._write(sock, b"".join(said))
         except BaseException as error:
             # Half of it may be on the way: nothing that follows would be understood.
             self._end(error)
             raise
+
+    def _write(self, sock: socket.socket, said: bytes) -> None:
+        sock.sendall(said)
 
     def lives(self, heard: int) -> bool:
         """Whether something came since `heard`, or lies there unread (asked of the kernel: the socket itself is in the
@@ -180,12 +201,13 @@ class _Listener:
             question.answered(told)
 
     def _hear(self) -> None:
+        somebody_waited = bool(self._waiting)
         try:
             answer = self._connection.read_response(timeout=SILENCE_SECONDS, disconnect_on_error=False)
         except exceptions.ResponseError as error:
             answer = error
         except exceptions.TimeoutError:
-            if self._waiting:
+            if somebody_waited:
                 raise
             return
         self.heard += 1
