@@ -27,7 +27,8 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 class Database:
     def __init__(self, folder: Path) -> None:
-        self.server = EmbeddedPostgres(folder / "postgres", with_a_free_port(run_postgres.new_url()), durable=False)
+        # Durable, for it is killed: without, it forgets the last row that it had committed and counted.
+        self.server = EmbeddedPostgres(folder / "postgres", with_a_free_port(run_postgres.new_url()))
         self.server.prepare()
         self.log = (folder / "postgres.log").open("wb")
         self.start()
