@@ -8,6 +8,7 @@ connection does the connecting, greeting, packing and parsing.
 """
 
 import fcntl
+import logging
 import socket
 import termios
 import threading
@@ -20,6 +21,8 @@ from typing import Any
 from redis import exceptions
 
 from accounts.deadline import at_most
+
+logger = logging.getLogger(__name__)
 
 # How long a line may be silent before its listener looks whether it is still wanted.
 SILENCE_SECONDS = 10.0
@@ -109,7 +112,6 @@ class _Listener:
         # Held while nobody called the speaker.
         self._quiet = threading.Lock()
         self._quiet.acquire()
-        self._called = False
         connection.connect()
         try:
             threading.Thread(target=self._speak, name="redis-speaker", daemon=True).start()
@@ -137,14 +139,13 @@ class _Listener:
                 self._speaking.release()
 
     def _call_the_speaker(self) -> None:
-        if not self._called:
-            self._called = True
+        """Under `_order`: nobody else calls it meanwhile."""
+        if self._quiet.locked():
             self._quiet.release()
 
     def _speak(self) -> None:
         while not self._over:
             self._quiet.acquire()
-            self._called = False
             with self._speaking, suppress(Exception):
                 self._send()
 
@@ -178,13 +179,17 @@ class _Listener:
             return False
 
     def _listen(self) -> None:
-        ended: Exception = exceptions.ConnectionError("no longer wanted")
         try:
             while self.wanted or self._waiting:
                 self._hear()
-        except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told)
-            ended = error
-        self._end(ended)
+            self._end(exceptions.ConnectionError("no longer wanted"))
+        except exceptions.RedisError as error:
+            self._end(error)
+        except Exception as error:
+            # A listener whose connection was taken away by a speaker that failed stumbles over anything.
+            if not self._over:
+                logger.error("Error: what Redis says cannot be understood", exc_info=error)
+            self._end(error)
 
     def _end(self, error: BaseException) -> None:
         """Tell those who wait; whoever still speaks or listens finds the connection gone."""

@@ -123,12 +123,11 @@ def test_a_crowd_before_a_redis_that_is_frozen() -> None:
     assert float(done.stdout) < 4
 
 
-def test_a_crowd_does_not_wait_for_the_speaker() -> None:
+def test_a_crowd_does_not_wait_for_the_speaker(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line(connect, 0.5, 0.5)
     line.ask("PING")
-    assert line._listener is not None
     # As if its turn did not come.
-    line._listener._called = True
+    monkeypatch.setattr(line._listener, "_call_the_speaker", lambda: None)
     answers, raised = at_once(MOST_TOGETHER, lambda: line.ask("ECHO", "x"))
     assert (answers, raised) == (["x"] * MOST_TOGETHER, [])
 
@@ -185,3 +184,24 @@ def test_nobody_there(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = {**client().connection_pool.connection_kwargs, "port": port}
     with pytest.raises(exceptions.ConnectionError):
         Line(lambda: Connection(**arguments), 0.5, 0.5).ask("PING")
+
+
+def test_what_nobody_foresaw_is_logged_and_told(
+    line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.ask("PING")
+    broken = line._listener
+    assert broken is not None
+
+    def stumble() -> None:
+        while not broken._waiting:
+            time.sleep(0.01)
+        raise ValueError("what is this?")
+
+    # It waits for the next answer already; the one after that it stumbles over.
+    monkeypatch.setattr(broken, "_hear", stumble)
+    line.ask("PING")
+    with pytest.raises(exceptions.ConnectionError, match="what is this"):
+        line.ask("PING")
+    assert "cannot be understood" in caplog.text
+    assert line.ask("ECHO", "x") == "x"
