@@ -2,6 +2,7 @@
 around a request, would cost as much as the call itself. And the health check's, which is asked for by address and
 without TLS."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, cast
@@ -13,8 +14,10 @@ from django.urls import resolve
 
 from accounts.fresh import release_connection
 
-from .errors import answer, error_events
+from .errors import FORESEEN, answer, error_events
 from .middleware import GetResponse
+
+logger = logging.getLogger(__name__)
 
 DIRECT = frozenset({"/api/v2/chat", "/v1/chat/completions", "/health"})
 
@@ -30,7 +33,10 @@ def direct_calls(get_response: GetResponse) -> GetResponse:
             if isinstance(response, StreamingHttpResponse):
                 response.streaming_content = error_events(request, cast("Iterator[bytes]", response.streaming_content))
             return response
-        except Exception as error:  # noqa: BLE001 (every one has its answer in the table)
+        except FORESEEN as error:
+            return answer(request, error)
+        except Exception as error:
+            logger.error("Error: unexpected", exc_info=error)
             return answer(request, error)
 
     return middleware

@@ -135,15 +135,15 @@ ERRORS: dict[type[BaseException], Error] = {
     RedisError: AWAY,
 }
 
+FORESEEN = tuple(ERRORS)
+
 # What OpenAI's clients look for: LangChain tells a prompt that is too long by its code.
 OPENAI_CODES = {"prompt_too_long": "context_length_exceeded", "invalid_credentials": "invalid_api_key"}
 
 
 def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
-    """The answer for whatever was raised; the unexpected is logged with its traceback."""
+    """The answer for whatever was raised."""
     known = find(error)
-    if known is UNEXPECTED:
-        logger.error("Error: unexpected", exc_info=error)
     response = json_reply(body_of(request, error, known), known.status)
     if known.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -173,14 +173,15 @@ def error_events(request: HttpRequest, events: Iterable[bytes]) -> Iterator[byte
     try:
         yield from events
     except Exception as error:
-        known = find(error)
-        if known is UNEXPECTED:
+        if not isinstance(error, FORESEEN):
             logger.error("Error: unexpected, in the middle of a stream", exc_info=error)
-        yield b"data: " + to_json(body_of(request, error, known)) + b"\n\n"
+        yield b"data: " + to_json(body_of(request, error, find(error))) + b"\n\n"
 
 
 def answer_for_drf(error: Exception, context: dict[str, Any]) -> HttpResponse:
-    """Django REST framework's exception handler."""
+    """Django REST framework's exception handler; the unexpected is logged with its traceback."""
+    if not isinstance(error, FORESEEN):
+        logger.error("Error: unexpected", exc_info=error)
     return answer(context["request"]._request, error)
 
 

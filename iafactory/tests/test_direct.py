@@ -76,3 +76,19 @@ def test_the_connection_to_postgresql_goes_back(signals: list[str]) -> None:
     assert signals == []
     assert call("/robots.txt")[0] == "404 Not Found"
     assert signals == ["/robots.txt"]
+
+
+@pytest.mark.django_db
+def test_the_unexpected_is_answered_and_logged_once(
+    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(*_anything: Any) -> None:
+        raise RuntimeError("no")
+
+    key = key_of(alice)
+    monkeypatch.setattr("iafactory.direct.view_at", lambda path: crash)
+    status, _headers, answer = call("/api/v2/chat", {"prompt": "Bonjour"}, key)
+    assert status == "500 Internal Server Error"
+    assert json.loads(b"".join(answer))["error"]["code"] == "server_error"
+    told = [record for record in caplog.records if record.exc_info]
+    assert [str(record.exc_info[1]) for record in told if record.exc_info] == ["no"]
