@@ -6,7 +6,7 @@ Today's are as exact as any: a roll-up changes in the transaction that changes t
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from accounts.people import emails_of
 from billing.entitlements import tiers_of
@@ -79,10 +79,8 @@ class UserCost:
 
 
 def totals(first: date, last: date) -> Totals:
-    for kind, _tier, _user, users, calls, tokens, cost in _people(first, last):
-        if kind == "all":
-            return Totals(users, calls, tokens, cost)
-    return Totals(0, 0, 0, Decimal(0))
+    (everyone,) = _people("all", first, last)
+    return Totals(everyone.users, everyone.calls, everyone.tokens, everyone.cost_usd)
 
 
 def cost(first: date, last: date) -> Decimal:
@@ -139,22 +137,17 @@ def providers(first: date, last: date) -> list[ProviderFigures]:
 
 
 def tiers(first: date, last: date) -> list[TierFigures]:
-    return [
-        TierFigures(tier, users, calls, cost)
-        for kind, tier, _user, users, calls, _tokens, cost in _people(first, last)
-        if kind == "tier"
-    ]
+    return [TierFigures(found.tier, found.users, found.calls, found.cost_usd) for found in _people("tier", first, last)]
 
 
 def top_users(first: date, last: date, *, limit: int = 10) -> list[UserCost]:
     """Those who cost most, the dearest first; at most a hundred."""
-    users = [row for row in _people(first, last) if row[0] == "user"]
-    found = sorted(users, key=lambda row: (-row[6], -row[4], row[2]))[:limit]
-    ids = [user for _kind, _tier, user, *_sums in found]
+    dearest = sorted(_people("user", first, last), key=lambda found: (-found.cost_usd, -found.calls, found.user_id))
+    ids = [found.user_id for found in dearest[:limit]]
     emails, held = emails_of(ids), tiers_of(ids)
     return [
-        UserCost(user, emails.get(user, ""), held[user], calls, cost)
-        for _kind, _tier, user, _users, calls, _tokens, cost in found
+        UserCost(found.user_id, emails.get(found.user_id, ""), held[found.user_id], found.calls, found.cost_usd)
+        for found in dearest[:limit]
     ]
 
 
@@ -171,11 +164,23 @@ def busy_users(day: date, *, calls: int) -> list[int]:
     return [user_id for (user_id,) in found]
 
 
-def _people(first: date, last: date) -> list[Any]:
-    """Everyone, each tier and the dearest users, from one look at the sums per user and day."""
-    return rows(PEOPLE, first, last)
+class _People(NamedTuple):
+    """`kind` is `all` (one row), `tier` (one each) or `user` (one each of the hundred dearest)."""
+
+    kind: str
+    tier: str
+    user_id: int
+    users: int
+    calls: int
+    tokens: int
+    cost_usd: Decimal
 
 
+def _people(kind: str, first: date, last: date) -> list[_People]:
+    return [found for found in map(_People._make, rows(PEOPLE, first, last)) if found.kind == kind]
+
+
+# All kinds from one look at the sums per user and day.
 PEOPLE = """
     WITH people AS MATERIALIZED (
         SELECT user_id, tier, sum(calls::float8) AS calls, sum(tokens::float8) AS tokens, sum(cost_usd) AS cost
