@@ -7,7 +7,8 @@ While PostgreSQL cannot be asked it is served stale, up to 10 minutes old; after
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -53,7 +54,7 @@ class Fresh(Generic[Key, Value]):
         if _store.away():
             return self._stale(key)
         # A crowd of one caller's requests arrives on an expired entry: one of them asks, the others wait for it.
-        with self._locks[hash(key) % len(self._locks)]:
+        with _held(self._locks[hash(key) % len(self._locks)]):
             entry = self._entries.get(key)
             if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
                 return entry.value
@@ -92,6 +93,19 @@ class Fresh(Generic[Key, Value]):
         if entry is None or time.monotonic() - entry.asked_at > STALE_SECONDS:
             raise StoreAway
         return entry.value
+
+
+@contextmanager
+def _held(lock: threading.Lock) -> Iterator[None]:
+    if not lock.acquire(blocking=False):
+        # Whoever asks may be waiting for a connection. As many as the pool has, each held by one who waits here, would
+        # keep everybody waiting until the pool's time-out.
+        release_connection()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def release_connection() -> None:
