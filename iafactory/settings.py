@@ -62,8 +62,9 @@ DATABASES = {
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
             "options": f"-c statement_timeout={env.integer('DB_STATEMENT_SECONDS', 0) * 1000}",
-            # The pool's time-out is what a caller waits when PostgreSQL is away.
-            "pool": {"min_size": 1, "max_size": env.integer("DB_POOL_SIZE", 10), "timeout": 2},
+            # The pool's time-out is what a caller waits when PostgreSQL is away. It ends before every limit that
+            # `at_most` sets to a question: whoever is interrupted in its line gets a connection there, for good.
+            "pool": {"min_size": 1, "max_size": env.integer("DB_POOL_SIZE", 10), "timeout": 1.5},
         },
     }
 }
