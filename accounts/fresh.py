@@ -80,6 +80,8 @@ class Fresh(Generic[Key, Value]):
             return self._stale(key)
         except Exception:
             self._entries.pop(key, None)
+            # Refused, perhaps without a question: it did not find out whether PostgreSQL is back.
+            _store.ask_again_now()
             raise
         _store.is_there()
         self._entries.pop(key, None)
@@ -135,6 +137,10 @@ class _Store:
     def went_away(self) -> None:
         self.failures += 1
         self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+
+    def ask_again_now(self) -> None:
+        if self._ask_again_at is not None:
+            self._ask_again_at = time.monotonic()
 
     def is_there(self) -> None:
         self._ask_again_at = None

@@ -4,8 +4,10 @@ import threading
 import time
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 
+from accounts import fresh
+from accounts.errors import BadCredentials
 from accounts.fresh import Fresh, release_connection
 
 
@@ -33,3 +35,31 @@ def test_who_waits_for_anothers_question_holds_no_connection() -> None:
     asks.join()
     assert held == [False]
     release_connection()
+
+
+def test_garbage_does_not_keep_others_from_finding_out_that_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fresh, "_store", fresh._Store())
+    monkeypatch.setattr(fresh, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(fresh, "ASK_AGAIN_SECONDS", 0.2)
+    is_away, asked = False, 0
+
+    def ask(token: str) -> str:
+        nonlocal asked
+        if token == "garbage":
+            raise BadCredentials
+        asked += 1
+        if is_away:
+            raise OperationalError
+        return token
+
+    memory = Fresh(ask)
+    memory.get("alice")
+    is_away = True
+    assert memory.get("alice") == "alice"
+    is_away = False
+    time.sleep(0.25)
+    # The second in which one may find out has come: garbage comes first, and says nothing of PostgreSQL.
+    with pytest.raises(BadCredentials):
+        memory.get("garbage")
+    assert memory.get("alice") == "alice"
+    assert asked == 3
