@@ -115,7 +115,9 @@ def keys_to_try(route: Route) -> Iterator[Key]:
     tried = 0
     for step in range(len(keys)):
         key = keys[(first + step) % len(keys)]
-        if tried < KEYS_TO_TRY and all(health.claim(subject) for subject in subjects(route, key)):
+        names = subjects(route, key)
+        # Looked at before anything is claimed: a provider's one try is not for a key that rests.
+        if tried < KEYS_TO_TRY and not any(map(health.resting, names)) and all(map(health.claim, names)):
             tried += 1
             yield key
 

@@ -9,6 +9,7 @@ from django.test import Client
 
 from accounts.models import User
 from billing.models import Tier, UserTier
+from llmrouter.providers import registry
 from tests.standins.provider import (
     ProviderStandIn,
     cut_body,
@@ -17,7 +18,7 @@ from tests.standins.provider import (
     hang,
     html_502,
 )
-from usage import budget
+from usage import budget, health
 from usage.process import this_process
 
 from .talking import Talker, rows
@@ -226,6 +227,22 @@ def test_a_refused_key_is_skipped_for_another(pro: Talker, standin: ProviderStan
     keys = [call.key for call in standin["openrouter"].calls]
     assert keys.count("bad") <= 1
     assert keys.count("good") == 4
+
+
+def test_the_one_try_is_not_for_a_key_that_rests(pro: Talker, standin: ProviderStandIn, settings: Any) -> None:
+    settings.ENVIRONMENT["OPENROUTER_API_KEY"] = "bad,good"
+    openrouter = registry.connection("openrouter")
+    assert openrouter is not None
+    bad, _good = openrouter.keys
+    pro.say()
+    # Whichever of the two keys has its turn.
+    for _ in range(2):
+        health.failed("openrouter", "server_error (500)", at_once=True)
+        settings.CLOCK_SHIFT_SECONDS += 15
+        health.failed(bad.subject, "key_refused", at_once=True)
+        settings.CLOCK_SHIFT_SECONDS += 11
+        this_process().tick()
+        assert pro.say()["provider"] == "openrouter"
 
 
 def test_the_load_is_spread_over_the_keys(pro: Talker, standin: ProviderStandIn, settings: Any) -> None:
