@@ -47,6 +47,17 @@ class Question:
     def wait(self, seconds: float) -> bool:
         return self._came.acquire(timeout=max(0.0, seconds))
 
+    def result(self) -> Any:
+        """Of a question that is answered; asked for once."""
+        answer, self.answer = self.answer, None
+        if not isinstance(answer, BaseException):
+            return answer
+        try:
+            raise answer
+        finally:
+            # It holds this frame: a circle, if the frame held it.
+            del answer
+
 
 class Line:
     """`connect` makes a redis-py connection, in so many seconds of `greeting` (where gevent rules). An answer may take
@@ -73,9 +84,7 @@ class Line:
                 # Silent all the while. Who waits on it may still be answered, but nobody begins to any more.
                 listener.wanted = False
             raise exceptions.TimeoutError("Redis did not answer in time")
-        if isinstance(question.answer, BaseException):
-            raise question.answer
-        return question.answer
+        return question.result()
 
     def _listening(self) -> "_Listener":
         listener = self._listener
@@ -203,14 +212,16 @@ class _Listener:
         self._connection.disconnect()
         told = error if isinstance(error, exceptions.RedisError) else exceptions.ConnectionError(str(error))
         for question in waiting:
-            question.answered(told)
+            # Each has its own: one that all of them raise would keep the frames of all.
+            question.answered(type(told)(*told.args))
 
     def _hear(self) -> None:
         somebody_waited = bool(self._waiting)
         try:
             answer = self._connection.read_response(timeout=SILENCE_SECONDS, disconnect_on_error=False)
         except exceptions.ResponseError as error:
-            answer = error
+            # Not with the way it took to here: this frame holds it.
+            answer = error.with_traceback(None)
         except exceptions.TimeoutError:
             if somebody_waited:
                 raise

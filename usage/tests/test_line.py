@@ -1,10 +1,12 @@
 """The line that all callers of a process share: each gets the answer to its own question, and to no other."""
 
+import gc
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from redis import connection as redis_connection
 from redis import exceptions
 
 from tests.concurrency import at_once
-from usage.line import MOST_TOGETHER, Line
+from usage.line import MOST_TOGETHER, Line, Question
 from usage.redis import client
 
 # Without its types, which it has only in part.
@@ -27,6 +29,12 @@ def connect() -> Any:
 @pytest.fixture
 def line() -> Line:
     return Line(connect, 0.5, 0.5)
+
+
+def listener_question(listener: Any) -> Question:
+    question = Question()
+    listener._waiting.append(question)
+    return question
 
 
 def ids() -> set[str]:
@@ -205,3 +213,29 @@ def test_what_nobody_foresaw_is_logged_and_told(
         line.ask("PING")
     assert "cannot be understood" in caplog.text
     assert line.ask("ECHO", "x") == "x"
+
+
+def test_each_who_waited_gets_an_error_of_its_own(line: Line) -> None:
+    line.ask("PING")
+    listener = line._listener
+    assert listener is not None
+    asked = [listener_question(listener) for _ in range(3)]
+    listener._end(exceptions.ConnectionError("gone"))
+    told = []
+    for question in asked:
+        with pytest.raises(exceptions.ConnectionError, match="gone") as raised:
+            question.result()
+        told.append(raised.value)
+    assert len(set(map(id, told))) == 3
+
+
+def test_an_error_is_in_no_circle(line: Line) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with suppress(exceptions.ResponseError):
+                line.ask("NOSUCHCOMMAND")
+        assert not [found for found in gc.get_objects() if isinstance(found, exceptions.ResponseError)]
+    finally:
+        gc.enable()
