@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llmrouter.catalogue import forget_catalogue
+from llmrouter.checks import keys_can_be_sent
 from llmrouter.models import Model, Route
 from llmrouter.providers import registry
 from llmrouter.providers.registry import PROVIDERS, connection, load
@@ -69,6 +70,17 @@ def test_a_key_does_not_show(settings: Any) -> None:
     assert found is not None
     assert [key.text for key in found.keys] == ["gsk_one", "gsk_two"]
     assert "gsk_one" not in repr(found)
+
+
+def test_a_key_that_no_header_can_carry_is_not_used(settings: Any) -> None:
+    settings.ENVIRONMENT = {"GROQ_API_KEY": "gsk\u2013one,gsk_two,gsk_\u200bthree"}
+    registry.forget_connections()
+    found = connection("groq")
+    assert found is not None
+    assert [key.text for key in found.keys] == ["gsk_two"]
+    assert [message.id for message in keys_can_be_sent()] == ["llmrouter.W002"]
+    settings.ENVIRONMENT = {"GROQ_API_KEY": "gsk_two"}
+    assert keys_can_be_sent() == []
 
 
 def test_an_address_of_ones_own(settings: Any) -> None:
