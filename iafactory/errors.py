@@ -9,9 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, ValidationError
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    ValidationError,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -41,6 +48,7 @@ AWAY = Error(503, "unavailable", _("The service cannot answer right now. Try aga
 PAYMENTS_AWAY = Error(
     503, "payments_unavailable", _("Chargily does not answer right now. Nothing was charged. Try again in a moment.")
 )
+UNREADABLE = Error(400, "invalid_request", _("The request's body cannot be read."))
 NOT_FOUND = Error(404, "not_found", _("There is nothing here. The API is described at /api/docs."))
 UNEXPECTED = Error(
     500, "server_error", _("Something went wrong on our side. We have logged it under this request's id.")
@@ -119,6 +127,8 @@ ERRORS: dict[type[BaseException], Error] = {
     RequestDataTooBig: Error(400, "body_too_large", _("The request's body is too large.")),
     UnreadablePostError: Error(400, "invalid_request", _("The request's body ended before it was whole.")),
     SuspiciousOperation: Error(400, "invalid_request", _("This request is not for this server.")),
+    BadRequest: UNREADABLE,
+    MultiPartParserError: UNREADABLE,
     ValidationError: Error(400, "invalid_request", _("The request is not valid; see the details.")),
     Http404: NOT_FOUND,
     drf.NotFound: NOT_FOUND,

@@ -35,6 +35,11 @@ def test_a_body_of_another_type(client: Client) -> None:
     assert response.status_code == 415
 
 
+def test_a_form_in_parts_that_have_no_boundary(client: Client) -> None:
+    response = client.post("/admin/login/", b"--", content_type="multipart/form-data; boundary=")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
+
+
 def test_a_browser_at_an_address_of_the_api(client: Client, alice: User) -> None:
     headers = {"Authorization": f"Bearer {AccessToken.for_user(alice)}", "Accept": "text/html"}
     response = client.get("/api/v2/usage", headers=headers)
