@@ -80,7 +80,8 @@ class Product:
         """Until no row is on its way to the table, and no process keeps the receipt of one: it would hand it in again
         to the next test, whose counters and table are empty."""
         deadline = time.monotonic() + seconds
-        while client().xlen("usage:stream") and time.monotonic() < deadline:
+        while client().xlen("usage:stream"):
+            assert time.monotonic() < deadline, "the drainer does not keep up; see var/test/product.log"
             time.sleep(0.05)
         if (client().get("usage:mark") or "0-0") == "0-0":
             return
