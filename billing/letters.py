@@ -12,7 +12,7 @@ from smtplib import SMTPException
 from typing import Literal
 
 from django.core.mail import EmailMultiAlternatives
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
@@ -35,6 +35,8 @@ MOST_TRIES = 20
 # In a row, of one run.
 MOST_FAILURES = 3
 BATCH = 200
+# Why one was dropped.
+NOT_WANTED, GIVEN_UP = "no longer wanted", "given up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def claimed() -> Iterator[Letter]:
 def send(letter: Letter) -> Literal["sent", "dropped", "failed"]:
     """Its row says what became of it."""
     if not still_wanted(letter):
-        drop(letter, "no longer wanted")
+        drop(letter, NOT_WANTED)
         return "dropped"
     try:
         message_of(letter).send()
@@ -118,7 +120,7 @@ def send(letter: Letter) -> Literal["sent", "dropped", "failed"]:
         logger.error("Error: mail %s of user %s: %s", letter.kind, letter.user_id, type(error).__name__)
         Letter.objects.filter(pk=letter.pk).update(trouble=type(error).__name__[:64])
         if letter.tries >= MOST_TRIES:
-            drop(letter, "given up")
+            drop(letter, GIVEN_UP)
         return "failed"
     Letter.objects.filter(pk=letter.pk).update(sent_at=timezone.now(), trouble="")
     return "sent"
@@ -134,6 +136,16 @@ def still_wanted(letter: Letter) -> bool:
 
 def drop(letter: Letter, why: str) -> None:
     Letter.objects.filter(pk=letter.pk).update(dropped_at=timezone.now(), trouble=why)
+
+
+def try_again(letters: QuerySet[Letter]) -> list[Letter]:
+    """Those of them that were given up are due again, as if never tried. Locked: of two who ask at once one finds
+    them."""
+    found = list(letters.filter(sent_at=None, trouble=GIVEN_UP).select_for_update(of=("self",)))
+    Letter.objects.filter(pk__in=[letter.pk for letter in found]).update(
+        dropped_at=None, next_try_at=timezone.now(), tries=0, trouble=""
+    )
+    return found
 
 
 def message_of(letter: Letter) -> EmailMultiAlternatives:

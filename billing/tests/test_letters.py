@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
+from django.contrib.auth.models import Permission
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import StaffAction, User
 from billing import letters, refunds, subscriptions, tasks
 from billing.models import Invoice, Letter, PaymentTransaction, UserTier
 from conftest import person
@@ -157,6 +158,45 @@ def test_a_receipt_is_given_up_after_many_tries(
         travel(7 * 3600)
     letter = Letter.objects.get(kind="receipt")
     assert (letter.tries, letter.trouble) == (letters.MOST_TRIES, "given up")
+
+
+def test_staff_have_written_again_what_was_given_up(
+    charlie: User, alice: User, sara: User, begin: Any, webhooks: Any, settings: Any
+) -> None:
+    for user in (charlie, alice):
+        webhooks.pay_and_tell(begin(user))
+    settings.EMAIL_BACKEND = BROKEN
+    tasks.send_letters()
+    Letter.objects.filter(user=charlie).update(
+        tries=letters.MOST_TRIES, trouble=letters.GIVEN_UP, dropped_at=timezone.now()
+    )
+    staff = Client(headers={"Accept-Language": "en"})
+    staff.force_login(sara)
+    page = staff.get("/admin/billing/letter/").content.decode()
+    assert page.count("given up") > page.count("no longer wanted") == 0
+    assert charlie.email in page
+    assert charlie.email not in staff.get("/admin/billing/letter/", {"state": "waiting"}).content.decode()
+    every = [str(pk) for pk in Letter.objects.values_list("pk", flat=True)]
+    staff.post("/admin/billing/letter/", {"action": "write_again", "_selected_action": every})
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    tasks.send_letters()
+    # Alice's is tried again when its own time comes.
+    assert [message.to for message in mail.outbox] == [[charlie.email]]
+    assert StaffAction.objects.get(action="mail.again").subject == f"letter {Letter.objects.get(user=charlie).pk}"
+
+
+def test_staff_who_may_only_look_write_nothing_again(charlie: User, begin: Any, webhooks: Any, settings: Any) -> None:
+    webhooks.pay_and_tell(begin(charlie))
+    tasks.send_letters()
+    letter = Letter.objects.get()
+    Letter.objects.update(sent_at=None, trouble=letters.GIVEN_UP, dropped_at=timezone.now())
+    looks = person("looks@example.dz", is_staff=True)
+    looks.user_permissions.add(Permission.objects.get(codename="view_letter"))
+    staff = Client()
+    staff.force_login(looks)
+    assert staff.get("/admin/billing/letter/").status_code == 200
+    staff.post("/admin/billing/letter/", {"action": "write_again", "_selected_action": [str(letter.pk)]})
+    assert Letter.objects.get().dropped_at is not None
 
 
 def test_a_receipt_follows_a_payment_once(charlie: User, begin: Any, webhooks: Any) -> None:

@@ -22,6 +22,7 @@ SUBJECTS: dict[str | Promise, dict[str, str]] = {
         "billing.PaymentTransaction": "payments",
         "billing.Invoice": "receipt_long",
         "billing.WebhookEvent": "webhook",
+        "billing.Letter": "mail",
         "billing.Tier": "sell",
     },
     _("Usage"): {

@@ -176,6 +176,7 @@ MODELS: dict[str, set[str]] = {
     "billing.paymenttransaction": set(),
     "billing.webhookevent": set(),
     "billing.invoice": set(),
+    "billing.letter": set(),
     "alerts.incident": set(),
     "alerts.message": set(),
     "keys.keycheck": set(),
