@@ -49,10 +49,10 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(Letter)
 class LetterAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "user", "kind", "state", "why", "tries", "next_try_at", "sent_at", "invoice")
+    list_display = ("created_at", "user", "kind", "state", "why", "tries", "next_try_at", "sent_at")
     list_filter = (StateFilter, "kind", ("created_at", admin.DateFieldListFilter))
     date_hierarchy = "created_at"
-    list_select_related = ("user", "invoice")
+    list_select_related = ("user",)
     search_fields = ("=user__email",)
     search_help_text = gettext_lazy("An e-mail address, whole.")
     list_per_page = 50
