@@ -252,7 +252,8 @@ class Response:
     def release(self) -> None:
         # The parser knows us and we it: nobody should have to find that circle.
         del self._parser
-        if self._reusable:
+        # Of a stream that the collector ends the socket may be gone before us.
+        if self._reusable and self._line.fileno() >= 0:
             self._origin.keep(self._line)
         else:
             self._line.close()

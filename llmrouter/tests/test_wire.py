@@ -114,6 +114,20 @@ def test_those_that_a_burst_left_are_closed(server: Scripted, monkeypatch: Any) 
     assert len(known._kept) == 1
 
 
+def test_one_that_is_closed_already_is_not_kept(server: Scripted) -> None:
+    """The collector, ending a stream that nobody closed, may come to its socket first."""
+    server.says(OK)
+    known = wire.origin("http", server.netloc)
+    line = known.connect(1)
+    response = known.post(line, "/", {}, b"{}")
+    response.read_head(5)
+    while response.read(5):
+        pass
+    line.close()
+    response.release()
+    assert not known._kept
+
+
 def test_informational_answers_come_before_the_answer(server: Scripted) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nX-Cost: 9\r\nLink: </x>\r\n\r\n"
     server.says(b"HTTP/1.1 100 Continue\r\n\r\n", hints + OK)
