@@ -3,7 +3,7 @@ from typing import Any
 from django.core import checks
 from django.core.checks import CheckMessage, register
 
-from .providers.registry import PROVIDERS, can_be_sent, connection, texts_of
+from .providers.registry import connection, connections
 
 
 @register()
@@ -18,10 +18,10 @@ def groq_is_configured(**kwargs: Any) -> list[CheckMessage]:
 def keys_can_be_sent(**kwargs: Any) -> list[CheckMessage]:
     return [
         checks.Warning(
-            f"{provider.variable} has a key that is not used: a character in it cannot be sent",
-            hint="Copy the key again from the provider's page; it has letters, digits, - and _ only.",
+            f"{found.provider.variable} has a key that is not used: a character in it cannot be sent",
+            hint="Copy the key again from the provider's page: a character in it is not plain ASCII, or invisible.",
             id="llmrouter.W002",
         )
-        for provider in PROVIDERS.values()
-        if not all(map(can_be_sent, texts_of(provider)))
+        for found in connections()
+        if not all(key.can_be_sent for key in found.keys)
     ]

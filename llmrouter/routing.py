@@ -102,22 +102,26 @@ def can_serve(route: Route, chat: Chat) -> bool:
         return False
     if estimated_tokens(chat) > route.context_window:
         return False
-    keys = route.connection.keys
+    keys = [key for key in route.connection.keys if key.can_be_sent]
     if health.all_well():
         return bool(keys)
     return any(not any(health.resting(subject) for subject in subjects(route, key)) for key in keys)
 
 
 def keys_to_try(route: Route) -> Iterator[Key]:
-    """The provider's usable keys, the load spread over them. What has rested long enough is claimed for one try."""
-    keys = route.connection.keys
+    """The provider's usable keys, the load spread over them. What has rested long enough is claimed for one try, which
+    is this call's with whichever key: a key that is refused says nothing of its provider."""
+    keys = [key for key in route.connection.keys if key.can_be_sent]
     first = next(_turn)
-    tried = 0
+    tried, claimed = 0, set[str]()
     for step in range(len(keys)):
+        if tried == KEYS_TO_TRY:
+            return
         key = keys[(first + step) % len(keys)]
-        names = subjects(route, key)
-        # Looked at before anything is claimed: a provider's one try is not for a key that rests.
-        if tried < KEYS_TO_TRY and not any(map(health.resting, names)) and all(map(health.claim, names)):
+        names = [name for name in subjects(route, key) if name not in claimed]
+        # Looked at before anything is claimed: the provider's try is not for a key that still rests.
+        if not any(map(health.resting, names)) and all(map(health.claim, names)):
+            claimed.update(names)
             tried += 1
             yield key
 

@@ -158,6 +158,9 @@ def ask(connection: Connection, key: Key) -> Verdict:
     provider = connection.provider
     if is_anothers(connection, key.text):
         return Verdict(Outcome.MISPLACED)
+    if not key.can_be_sent:
+        # Nobody has to be asked.
+        return Verdict(Outcome.REFUSED)
     try:
         status, headers, body = call(connection, key)
     except (requests.RequestException, OSError):

@@ -105,6 +105,12 @@ class Key:
         """Its name where paid calls are meant: a key without credit may still serve free models."""
         return f"{self.subject}$"
 
+    @property
+    def can_be_sent(self) -> bool:
+        """Not where a typographer's dash or an invisible character came along with it: no header carries those, and
+        each call by it would look like a fault of the provider."""
+        return self.text.isascii() and self.text.isprintable()
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -153,7 +159,7 @@ def connections() -> list[Connection]:
 def _connect() -> dict[str, Connection]:
     found = {}
     for provider in PROVIDERS.values():
-        texts = [text for text in texts_of(provider) if can_be_sent(text)]
+        texts = [part.strip() for part in settings.ENVIRONMENT.get(provider.variable, "").split(",") if part.strip()]
         address = settings.ENVIRONMENT.get(f"{provider.name.upper()}_BASE_URL", "")
         configured = address or provider.name == "demo" if provider.keyless else bool(texts)
         if configured:
@@ -167,17 +173,6 @@ def _connect() -> dict[str, Connection]:
 
 
 _connections = Once(_connect)
-
-
-def texts_of(provider: Provider) -> list[str]:
-    """The keys as they were given."""
-    return [part.strip() for part in settings.ENVIRONMENT.get(provider.variable, "").split(",") if part.strip()]
-
-
-def can_be_sent(key: str) -> bool:
-    """Not where a typographer's dash or an invisible character came along with it: no header carries those, and each
-    call by it would look like a fault of the provider."""
-    return key.isascii() and key.isprintable()
 
 
 def forget_connections() -> None:

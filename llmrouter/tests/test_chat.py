@@ -229,18 +229,31 @@ def test_a_refused_key_is_skipped_for_another(pro: Talker, standin: ProviderStan
     assert keys.count("good") == 4
 
 
-def test_the_one_try_is_not_for_a_key_that_rests(pro: Talker, standin: ProviderStandIn, settings: Any) -> None:
+@pytest.mark.parametrize(("provider_after", "tried_after"), [(-15, 11), (1, 26)])
+def test_the_one_try_of_a_provider_is_not_lost_on_a_bad_key(
+    pro: Talker, standin: ProviderStandIn, settings: Any, provider_after: int, tried_after: int
+) -> None:
+    """The key's rest is not over yet, or it is, and the key is tried and refused again."""
     settings.ENVIRONMENT["OPENROUTER_API_KEY"] = "bad,good"
     openrouter = registry.connection("openrouter")
     assert openrouter is not None
     bad, _good = openrouter.keys
     pro.say()
+    standin["openrouter"].keys = {"good"}
+
+    def wait(seconds: int) -> None:
+        settings.CLOCK_SHIFT_SECONDS += seconds
+
     # Whichever of the two keys has its turn.
     for _ in range(2):
-        health.failed("openrouter", "server_error (500)", at_once=True)
-        settings.CLOCK_SHIFT_SECONDS += 15
+        if provider_after < 0:
+            health.failed("openrouter", "server_error (500)", at_once=True)
+            wait(-provider_after)
         health.failed(bad.subject, "key_refused", at_once=True)
-        settings.CLOCK_SHIFT_SECONDS += 11
+        if provider_after > 0:
+            wait(provider_after)
+            health.failed("openrouter", "server_error (500)", at_once=True)
+        wait(tried_after)
         this_process().tick()
         assert pro.say()["provider"] == "openrouter"
 

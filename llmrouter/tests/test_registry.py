@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from iafactory.keys.checking import Outcome, targets
 from llmrouter.catalogue import forget_catalogue
 from llmrouter.checks import keys_can_be_sent
 from llmrouter.models import Model, Route
@@ -72,14 +73,16 @@ def test_a_key_does_not_show(settings: Any) -> None:
     assert "gsk_one" not in repr(found)
 
 
-def test_a_key_that_no_header_can_carry_is_not_used(settings: Any) -> None:
-    settings.ENVIRONMENT = {"GROQ_API_KEY": "gsk\u2013one,gsk_two,gsk_\u200bthree"}
-    registry.forget_connections()
-    found = connection("groq")
-    assert found is not None
-    assert [key.text for key in found.keys] == ["gsk_two"]
+def test_a_key_that_no_header_can_carry_is_not_used(pro: Talker, standin: ProviderStandIn, settings: Any) -> None:
+    settings.ENVIRONMENT["OPENROUTER_API_KEY"] = "sk\u2013one,sk-two,sk-\u200bthree"
+    for _ in range(3):
+        assert pro.say()["provider"] == "openrouter"
+    assert {call.key for call in standin["openrouter"].calls} == {"sk-two"}
     assert [message.id for message in keys_can_be_sent()] == ["llmrouter.W002"]
-    settings.ENVIRONMENT = {"GROQ_API_KEY": "gsk_two"}
+    checked = {target.ordinal: target.ask().outcome for target in targets() if target.provider == "openrouter"}
+    assert [number for number, outcome in checked.items() if outcome == Outcome.REFUSED] == [1, 3]
+    settings.ENVIRONMENT["OPENROUTER_API_KEY"] = "sk-two"
+    registry.forget_connections()
     assert keys_can_be_sent() == []
 
 
