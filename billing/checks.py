@@ -40,6 +40,9 @@ def chargily_key_is_of_the_mode(**kwargs: Any) -> list[CheckMessage]:
         found.append(Warning("CHARGILY_SECRET_KEY does not look like a test key.", hint=KEYS_HINT, id="billing.W002"))
     if settings.PRODUCTION and key and len(key) < 16:
         found.append(Error("CHARGILY_SECRET_KEY is too short to be one.", hint=KEYS_HINT, id="billing.E004"))
+    if not (key.isascii() and key.isprintable()):
+        hint = f"Copy it again: a character in it is not plain ASCII, or invisible. {KEYS_HINT}"
+        found.append(Error("CHARGILY_SECRET_KEY cannot be sent.", hint=hint, id="billing.E008"))
     secret = settings.CHARGILY_WEBHOOK_SECRET
     if settings.PRODUCTION and secret and len(secret) < 16:
         hint = "Unset it: Chargily signs with the secret key."

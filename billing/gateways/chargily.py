@@ -128,6 +128,9 @@ class Chargily:
                     stream=True,
                 )
                 content = _read(response)
+        except UnicodeError as error:
+            # A dash or an invisible character came along when it was pasted: nothing was sent.
+            raise KeyRefused("cannot be sent") from error
         except (requests.Timeout, TooLate) as error:
             raise Unreachable("timeout") from error
         except requests.RequestException as error:

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from billing import checkout, subscriptions
-from billing.errors import CheckoutBeingOpened, TierOnQuote
+from billing.errors import CheckoutBeingOpened, KeyRefused, TierOnQuote
+from billing.gateways.chargily import Chargily
 from billing.models import PaymentTransaction, Tier, UserTier
 from tests.concurrency import at_once
 
@@ -243,3 +244,8 @@ def test_it_answers_while_chargily_is_away(charlie: User, begin: Any, api: Any, 
 @pytest.mark.parametrize("checkout_id", ["null", "%00", "a" * 100, "é", "01hj5n7cqpaf0mt2d0xx85tgz8"])
 def test_a_checkout_that_is_not_there(charlie: User, api: Any, chargily: Any, checkout_id: str) -> None:
     assert api(charlie).get(f"/payment/checkouts/{checkout_id}").status_code == 404
+
+
+def test_a_key_that_no_header_can_carry() -> None:
+    with pytest.raises(KeyRefused, match="cannot be sent"):
+        Chargily("http://127.0.0.1:9", "test_\u2013" + "1" * 40).try_key()

@@ -60,6 +60,7 @@ def test_production_without_payments_is_warned(settings: Any) -> None:
         ("live", TEST_KEY, ["billing.E002"]),
         ("test", LIVE_KEY, ["billing.E003"]),
         ("test", "sk_" + "1" * 40, ["billing.W002"]),
+        ("test", "test_\u2013" + "sk_" + "1" * 40, ["billing.E008"]),
     ],
 )
 def test_a_key_of_the_other_mode(settings: Any, mode: str, key: str, ids: list[str]) -> None:
