@@ -165,7 +165,8 @@ def busy_users(day: date, *, calls: int) -> list[int]:
 
 
 class _People(NamedTuple):
-    """`kind` is `all` (one row), `tier` (one each) or `user` (one each of the hundred dearest)."""
+    """`kind` is `all` (one row), `tier` (one each) or `user` (one each of the hundred dearest). `tier` and `user_id`
+    are those of the latter two, and empty in the others."""
 
     kind: str
     tier: str
@@ -186,14 +187,14 @@ PEOPLE = """
         SELECT user_id, tier, sum(calls::float8) AS calls, sum(tokens::float8) AS tokens, sum(cost_usd) AS cost
         FROM usage_rollup_user_days WHERE day >= %s AND day <= %s GROUP BY user_id, tier HAVING sum(calls::float8) > 0
     )
-    SELECT 'all', NULL::text, NULL::bigint, count(DISTINCT user_id), coalesce(sum(calls), 0)::bigint,
+    SELECT 'all', '', 0::bigint, count(DISTINCT user_id), coalesce(sum(calls), 0)::bigint,
            coalesce(sum(tokens), 0)::bigint, coalesce(sum(cost), 0)
     FROM people
     UNION ALL
-    SELECT 'tier', tier, NULL, count(*), sum(calls)::bigint, sum(tokens)::bigint, sum(cost) FROM people GROUP BY tier
+    SELECT 'tier', tier, 0, count(*), sum(calls)::bigint, sum(tokens)::bigint, sum(cost) FROM people GROUP BY tier
     UNION ALL
     SELECT * FROM (
-        SELECT 'user', NULL::text, user_id, 1::bigint, sum(calls)::bigint, sum(tokens)::bigint, sum(cost) AS cost
+        SELECT 'user', '', user_id, 1::bigint, sum(calls)::bigint, sum(tokens)::bigint, sum(cost) AS cost
         FROM people GROUP BY user_id ORDER BY cost DESC, 5 DESC, user_id LIMIT 100
     ) AS dearest
 """
