@@ -49,7 +49,6 @@ def test_every_one_of_a_hundred_streams_is_whole(product: Product, door: str) ->
     seen = rig.load(url=product.url + DOORS[door], body=BODY, tokens=[key_of(each) for each in people], **wanted)
     assert (seen["all_calls"], seen["kinds"]) == (STREAMS, [])
     product.wait_until_drained()
-    # Theirs: the rows of the test before are handed in again when its Redis and its table are emptied.
     rows = UsageLog.objects.filter(user_id__in=[each.pk for each in people])
     assert not rows.exclude(streamed=True, estimated=False, error_flag=False).exists()
     assert rows.count() == STREAMS

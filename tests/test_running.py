@@ -1,8 +1,4 @@
-"""The main job against the running product: two web workers, the drainer, real PostgreSQL and Redis, real HTTP.
-
-Rows are looked up by their requests: the processes outlive a test, and when it wipes both stores they hand in again
-what they had settled a second ago.
-"""
+"""The main job against the running product: two web workers, the drainer, real PostgreSQL and Redis, real HTTP."""
 
 import time
 from collections import Counter

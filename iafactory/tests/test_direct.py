@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.core.signals import request_started
 from django.db import connection
+from django.test import Client
 
 from accounts.models import User
 from conftest import key_of
@@ -78,17 +79,44 @@ def test_the_connection_to_postgresql_goes_back(signals: list[str]) -> None:
     assert signals == ["/robots.txt"]
 
 
-@pytest.mark.django_db
-def test_the_unexpected_is_answered_and_logged_once(
-    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def crash(*_anything: Any) -> None:
-        raise RuntimeError("no")
+def crash(*_anything: Any) -> Any:
+    raise RuntimeError("no")
 
-    key = key_of(alice)
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The exceptions that were logged with their tracebacks."""
+    return [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+
+
+def test_the_unexpected_is_answered_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("iafactory.direct.view_at", lambda path: crash)
-    status, _headers, answer = call("/api/v2/chat", {"prompt": "Bonjour"}, key)
+    status, _headers, answer = call("/api/v2/chat", {"prompt": "Bonjour"})
     assert status == "500 Internal Server Error"
     assert json.loads(b"".join(answer))["error"]["code"] == "server_error"
-    told = [record for record in caplog.records if record.exc_info]
-    assert [str(record.exc_info[1]) for record in told if record.exc_info] == ["no"]
+    assert told(caplog) == ["no"]
+
+
+@pytest.mark.django_db
+def test_so_it_is_where_the_rest_framework_asks(
+    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("llmrouter.v1.views.catalogue", crash)
+    client = Client(raise_request_exception=False)
+    assert client.get("/v1/models", headers={"Authorization": f"Bearer {key_of(alice)}"}).status_code == 500
+    assert told(caplog) == ["no"]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("standin")
+def test_so_it_is_in_the_middle_of_a_stream(
+    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("llmrouter.metering.Meter.reply", crash)
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Bonjour"}], "stream": True}
+    status, _headers, answer = call("/v1/chat/completions", chat, key_of(alice))
+    assert status == "200 OK"
+    assert b"server_error" in b"".join(answer)
+    answer.close()
+    assert told(caplog) == ["no"]
