@@ -2,7 +2,7 @@
 
 Newcomers are taken up at once. As it comes a worker takes one connection each time around its loop, so that workers
 that share a socket share what comes to it; ours have a socket each, and one that was busy with streams (15 ms a round)
-let the last of a crowd wait for seconds.
+let the last of a crowd wait for most of a second.
 
 Connections kept alive do not hold up its end. As it comes it waits for every open connection, idle ones too, until the
 graceful time-out: a browser tab would make each stop last 30 s.
@@ -169,7 +169,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.newcomers: set[Any] = set()
 
     def run(self) -> None:
-        # Read there for this alone: whether others take from the same socket.
+        # Read there for whether others take from the same socket, and for `wsgi.multiprocess`, which nobody here asks.
         if self.cfg.reuse_port:
             self.cfg.set("workers", 1)
         super().run()
