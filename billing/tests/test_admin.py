@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import localtime
 
 from accounts.models import StaffAction, User
 from billing import subscriptions
@@ -62,7 +63,7 @@ def test_nothing_is_written_by_hand(staff: Client, paid: PaymentTransaction, pag
 def test_by_status_and_day(staff: Client, alice: User, paid: PaymentTransaction) -> None:
     PaymentTransaction.objects.create(user=alice, tier_id="pro", amount_dzd=2590)
     assert "alice@example.dz" not in text(staff.get(PAYMENTS, {"status__exact": "paid"}))
-    day = paid.created_at
+    day = localtime(paid.created_at)
     found = text(
         staff.get(PAYMENTS, {"created_at__year": day.year, "created_at__month": day.month, "created_at__day": day.day})
     )
