@@ -7,12 +7,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from accounts.admin import ReadOnlyAdmin
 
 from ..models import Invoice, WebhookEvent
 from .export import CsvExport, columns
+from .labels import labelled
 from .payments import MOST_AT_ONCE, settle_by_staff
 
 Outcome = WebhookEvent.Outcome
@@ -48,7 +48,7 @@ class WebhookEventAdmin(CsvExport, ReadOnlyAdmin):
         "processed_at",
     )
 
-    @display(description=_("outcome"), ordering="outcome", label=COLOURS)  # type: ignore[untyped-decorator]
+    @labelled(_("outcome"), COLOURS, ordering="outcome")
     def came_to(self, event: WebhookEvent) -> tuple[str, str]:
         return event.outcome, event.get_outcome_display()
 

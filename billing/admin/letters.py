@@ -4,11 +4,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.decorators import display
 
 from accounts import audit
 from accounts.admin import ReadOnlyAdmin
@@ -16,12 +15,18 @@ from accounts.models import User
 
 from ..letters import GIVEN_UP, NOT_WANTED, try_again
 from ..models import Letter
+from .labels import labelled
 
 COLOURS = {"sent": "success", "waiting": "info", "dropped": "danger"}
 STATES: dict[str, str | Promise] = {
     "sent": gettext_lazy("sent"),
     "waiting": gettext_lazy("waiting"),
     "dropped": gettext_lazy("dropped"),
+}
+WHERE = {
+    "sent": Q(sent_at__isnull=False),
+    "waiting": Q(sent_at=None, dropped_at=None),
+    "dropped": Q(dropped_at__isnull=False),
 }
 WHY: dict[str, str | Promise] = {
     NOT_WANTED: gettext_lazy("no longer wanted"),
@@ -37,14 +42,7 @@ class StateFilter(admin.SimpleListFilter):
         return list(STATES.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Letter]) -> QuerySet[Letter]:
-        match self.value():
-            case "sent":
-                return queryset.filter(sent_at__isnull=False)
-            case "waiting":
-                return queryset.filter(sent_at=None, dropped_at=None)
-            case "dropped":
-                return queryset.filter(dropped_at__isnull=False)
-        return queryset
+        return queryset.filter(WHERE.get(self.value() or "", Q()))
 
 
 @admin.register(Letter)
@@ -59,7 +57,7 @@ class LetterAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     actions = ("write_again",)
 
-    @display(description=gettext_lazy("state"), label=COLOURS)  # type: ignore[untyped-decorator]
+    @labelled(gettext_lazy("state"), COLOURS)
     def state(self, letter: Letter) -> tuple[str, str]:
         state = "sent" if letter.sent_at else "dropped" if letter.dropped_at else "waiting"
         return state, str(STATES[state])

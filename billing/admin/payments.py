@@ -13,7 +13,6 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts import audit
@@ -25,6 +24,7 @@ from ..errors import GatewayError, NotRefundable, PaymentsNotConfigured
 from ..models import PaymentTransaction
 from ..settlement import Result
 from .export import CsvExport, columns
+from .labels import labelled
 
 Kind = PaymentTransaction.Status
 # Each asks Chargily or writes a credit note: more at once are a mistake.
@@ -107,7 +107,7 @@ class PaymentAdmin(CsvExport, ReadOnlyAdmin):
         "refund_reason",
     )
 
-    @display(description=gettext_lazy("status"), ordering="status", label=COLOURS)  # type: ignore[untyped-decorator]
+    @labelled(gettext_lazy("status"), COLOURS, ordering="status")
     def state(self, payment: PaymentTransaction) -> tuple[str, str]:
         return payment.status, payment.get_status_display()
 
