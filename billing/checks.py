@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 (Django's own name)
 
+from accounts.plain import is_plain
+
 KEYS_HINT = "Keys are at https://pay.chargily.com, Developers Corner; test and live mode have their own."
 
 
@@ -40,7 +42,7 @@ def chargily_key_is_of_the_mode(**kwargs: Any) -> list[CheckMessage]:
         found.append(Warning("CHARGILY_SECRET_KEY does not look like a test key.", hint=KEYS_HINT, id="billing.W002"))
     if settings.PRODUCTION and key and len(key) < 16:
         found.append(Error("CHARGILY_SECRET_KEY is too short to be one.", hint=KEYS_HINT, id="billing.E004"))
-    if not (key.isascii() and key.isprintable()):
+    if not is_plain(key):
         hint = f"Copy it again: a character in it is not plain ASCII, or invisible. {KEYS_HINT}"
         found.append(Error("CHARGILY_SECRET_KEY cannot be sent.", hint=hint, id="billing.E008"))
     secret = settings.CHARGILY_WEBHOOK_SECRET

@@ -23,5 +23,5 @@ def keys_can_be_sent(**kwargs: Any) -> list[CheckMessage]:
             id="llmrouter.W002",
         )
         for found in connections()
-        if not all(key.can_be_sent for key in found.keys)
+        if found.usable_keys != found.keys
     ]

@@ -6,6 +6,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 
 from accounts.authentication import authenticate
+from accounts.plain import is_plain
 
 from .chat import Streamed
 from .journey import Origin
@@ -30,7 +31,7 @@ def origin_of(request: HttpRequest) -> Origin:
 def client_request_id(request: HttpRequest) -> str:
     """The client's own id, kept beside ours; what is not plain short text is not kept."""
     given = request.META.get("HTTP_X_REQUEST_ID", "")
-    return given if given.isascii() and given.isprintable() and len(given) <= LONGEST_CLIENT_ID else ""
+    return given if is_plain(given) and len(given) <= LONGEST_CLIENT_ID else ""
 
 
 def event_stream(events: Iterator[bytes], streamed: Streamed) -> StreamingHttpResponse:

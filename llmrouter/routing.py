@@ -102,7 +102,7 @@ def can_serve(route: Route, chat: Chat) -> bool:
         return False
     if estimated_tokens(chat) > route.context_window:
         return False
-    keys = [key for key in route.connection.keys if key.can_be_sent]
+    keys = route.connection.usable_keys
     if health.all_well():
         return bool(keys)
     return any(not any(health.resting(subject) for subject in subjects(route, key)) for key in keys)
@@ -111,7 +111,7 @@ def can_serve(route: Route, chat: Chat) -> bool:
 def keys_to_try(route: Route) -> Iterator[Key]:
     """The provider's usable keys, the load spread over them. What has rested long enough is claimed for one try, which
     is this call's with whichever key: a key that is refused says nothing of its provider."""
-    keys = [key for key in route.connection.keys if key.can_be_sent]
+    keys = route.connection.usable_keys
     first = next(_turn)
     tried, claimed = 0, set[str]()
     for step in range(len(keys)):

@@ -158,7 +158,7 @@ def ask(connection: Connection, key: Key) -> Verdict:
     provider = connection.provider
     if is_anothers(connection, key.text):
         return Verdict(Outcome.MISPLACED)
-    if not key.can_be_sent:
+    if key not in connection.usable_keys:
         # Nobody has to be asked.
         return Verdict(Outcome.REFUSED)
     try:

@@ -5,12 +5,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
 
 from accounts.once import Once
+from accounts.plain import is_plain
 
 SOURCE = Path(__file__).with_name("registry.toml")
 SETS = ("drops", "message_drops", "too_long_statuses")
@@ -105,14 +107,8 @@ class Key:
         """Its name where paid calls are meant: a key without credit may still serve free models."""
         return f"{self.subject}$"
 
-    @property
-    def can_be_sent(self) -> bool:
-        """Not where a typographer's dash or an invisible character came along with it: no header carries those, and
-        each call by it would look like a fault of the provider."""
-        return self.text.isascii() and self.text.isprintable()
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Connection:
     """A provider as this installation is configured for it."""
 
@@ -120,6 +116,11 @@ class Connection:
     base_url: str
     keys: tuple[Key, ...]
     free: bool
+
+    @cached_property
+    def usable_keys(self) -> tuple[Key, ...]:
+        """Without those that no header can carry: each call by such a one would look like a fault of the provider."""
+        return tuple(key for key in self.keys if is_plain(key.text))
 
     @property
     def check_url(self) -> str:
