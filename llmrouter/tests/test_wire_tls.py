@@ -38,6 +38,9 @@ class Tls:
                 line, _address = listening.accept()
             except OSError:
                 return
+            # Whoever hangs up on unread bytes resets, and drops what Nagle holds back behind the unanswered tickets of
+            # the handshake: the answer. Servers do without Nagle.
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(OSError), context.wrap_socket(line, server_side=True) as tls:
                 if request := tls.recv(4096):
                     self.heard.append(request)
