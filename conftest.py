@@ -34,7 +34,7 @@ from usage.redis import client
 def pytest_configure() -> None:
     """Not only within a test: a process object made between two of them would tick through all that follow, and commit
     what it finds past their transactions."""
-    settings.USAGE_TICKS = False
+    settings.USAGE_TICK_SECONDS = 0
     # Each test client looks through thousands of files otherwise.
     settings.WHITENOISE_AUTOREFRESH = True
     settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
@@ -67,7 +67,7 @@ def empty_again_after_a_deadlock() -> None:
 @pytest.fixture(autouse=True)
 def clean_slate(settings: Any) -> Iterator[None]:
     """Each test begins with empty counters and as a process that knows nothing. It ticks when it says so."""
-    settings.USAGE_TICKS = False
+    settings.USAGE_TICK_SECONDS = 0
     client().flushdb()
     cache.clear()
     forget_everything()
@@ -153,7 +153,12 @@ def standin_server() -> Iterator[ProviderStandIn]:
 
 @pytest.fixture(scope="module")
 def running_product(django_db_setup: None, standin_server: ProviderStandIn) -> Iterator[Product]:
-    product = Product({"POSTGRES_URL": address_of_the_test_database(), **provider_settings(standin_server)})
+    environment = {
+        "POSTGRES_URL": address_of_the_test_database(),
+        "DJANGO_SETTINGS_MODULE": "tests.quick_settings",
+        **provider_settings(standin_server),
+    }
+    product = Product(environment)
     yield product
     product.stop()
 

@@ -29,7 +29,6 @@ from .redis import TAKES_HOLDS, reaching_redis, run_script
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 1.0
 # How long a call waits while another of its process attaches to a Redis that came back.
 ATTACH_SECONDS = 1.0
 # How long attaching, with a recovery in it, may take: a day of counters is built anew in far less.
@@ -278,7 +277,7 @@ class Process:
             self.receipts.popleft()
 
     def _tick_until_leaving(self) -> None:
-        while not self._leaving.wait(TICK_SECONDS):
+        while not self._leaving.wait(settings.USAGE_TICK_SECONDS):
             try:
                 self.tick()
             except NotNow:
@@ -292,7 +291,7 @@ class Process:
 
 def _begin() -> Process:
     process = Process()
-    if settings.USAGE_TICKS:
+    if settings.USAGE_TICK_SECONDS:
         process.start()
     return process
 
