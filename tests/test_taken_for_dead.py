@@ -10,7 +10,7 @@ from usage.admission import admit
 from usage.drainer import drain
 from usage.flights import End
 from usage.models import UsageLog
-from usage.process import Process, this_process
+from usage.process import ROUND_TICKS, Process, this_process
 from usage.tests.calls import GOOD, ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +72,23 @@ def test_one_that_wakes_up_gives_back_what_failed(server: Server, other: Process
     drain()
     row = UsageLog.objects.get()
     assert (int(row.cost_usd), row.estimated, row.counted) == (0, False, False)
+
+
+@pytest.mark.parametrize("settles_again", [False, True])
+def test_one_that_wakes_up_counts_what_it_cut_short(
+    server: Server, other: Process, settings: Any, *, settles_again: bool
+) -> None:
+    """Its word is no better than the estimate in the table, and still an answer left: nobody may give that back."""
+    flight = under_way(other)
+    let_pass(settings, 21)
+    for _ in range(1 + settles_again):
+        other.settle(flight, End(5, estimated=True, counted=True))
+    for _ in range(3 * ROUND_TICKS):
+        other.tick()
+    assert budget.counters(1).messages == 1
+    drain()
+    row = UsageLog.objects.get()
+    assert (row.estimated, row.counted) == (True, True)
 
 
 def test_its_messages_are_forgotten_in_the_end(server: Server, other: Process, settings: Any, redis: Any) -> None:

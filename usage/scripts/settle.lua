@@ -42,7 +42,9 @@ elseif call.lost and redis.call('SADD', 'budget:handed', field) == 1 then
     redis.call('HINCRBY', 'quota:' .. call.day, call.user, 1)
   end
 else
-  -- Settled before, and the answer was lost on the way. Its row is no later than the last one there is.
+  -- Settled before, and the answer was lost on the way; or by estimate, and nothing better is known. Its row is no later
+  -- than the last one there is, and counts the message: left open, that would be given back as a stray.
+  if call.counted then redis.call('HDEL', open_key(call.process), call.request) end
   local last = redis.call('XREVRANGE', 'usage:stream', '+', '-', 'COUNT', 1)
   return {'repeated', 'id', last[1] and last[1][1] or '0-0'}
 end

@@ -117,13 +117,19 @@ class Ledger(RuleBasedStateMachine):
         assert len(recent) <= TIERS[who].requests_per_minute
 
     @precondition(lambda self: self.model.calls)
-    @rule(data=st.data(), share=st.integers(0, 100), wire=st.sampled_from(["", "", "cut before", "cut after"]))
-    def settle_one(self, data: st.DataObject, share: int, wire: str) -> None:
+    @rule(
+        data=st.data(),
+        share=st.integers(0, 100),
+        estimated=st.booleans(),
+        wire=st.sampled_from(["", "", "cut before", "cut after"]),
+    )
+    def settle_one(self, data: st.DataObject, share: int, estimated: bool, wire: str) -> None:
+        """By the provider's word, or, where it was cut short, by a bound."""
         call = self.take(data)
         self.bill(call.truth, share)
         with self.hands_of(call.process, wire):
             cost = call.truth.cost if call.truth else 0
-            call.attempt.settle(Usage(1, 1, cost or 0, cost or 0, "stop"))
+            call.attempt.settle(Usage(1, 1, cost, cost, "stop", estimated=estimated))
 
     @precondition(lambda self: self.model.calls)
     @rule(
