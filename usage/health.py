@@ -93,13 +93,8 @@ def succeeded(subject: str) -> None:
         _tell("heal", subject)
 
 
-def open_breakers() -> list[Breaker]:
-    """What is left alone now, as of this process's last tick."""
-    return [Breaker.parse(subject, text) for subject, text in sorted(this_process().breakers.items())]
-
-
 def breakers_now() -> list[Breaker]:
-    """The same as Redis has it, for a process that does not tick. Raises `RedisAway`."""
+    """What is left alone now, as Redis has it. Raises `RedisAway`."""
     with reaching_redis() as redis:
         found = redis.hgetall("health:open")
     return [Breaker.parse(subject, text) for subject, text in sorted(found.items())]

@@ -15,9 +15,15 @@ local known = redis.call('HGET', 'health:open', subject)
 if call.verb == 'fail' then
   local failures = redis.call('HINCRBY', 'health:failures', subject, 1)
   if failures < call.threshold and not known then return {'ok'} end
-  local since = known and cjson.decode(known).since or whole(now)
+  local since, till = whole(now), now + call.rest
+  if known then
+    local before = cjson.decode(known)
+    since = before.since
+    -- Those that were under way when it opened fail one by one: none of them puts off the next try.
+    if now < tonumber(before['until']) then till = math.min(till, tonumber(before['until'])) end
+  end
   local state = cjson.encode({
-    ['until'] = whole(now + call.rest), since = since, reason = call.reason, retry_after = call.retry_after,
+    ['until'] = whole(till), since = since, reason = call.reason, retry_after = call.retry_after,
   })
   redis.call('HSET', 'health:open', subject, state)
   return {'ok', 'state', state}
