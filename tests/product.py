@@ -114,6 +114,10 @@ class Customer:
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.session.get(self.product.url + path, timeout=60, **options)
 
+    def get_anew(self, path: str, times: int = 20) -> list[requests.Response]:
+        """Each over a connection of its own, so that every worker is asked: one that is kept alive stays with one."""
+        return [self.get(path, headers={"Connection": "close"}) for _ in range(times)]
+
     def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
         return self.session.post(self.product.url + path, json=body, timeout=60, **options)
 

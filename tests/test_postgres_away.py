@@ -109,9 +109,7 @@ def sign_up(product: Product, email: str) -> Customer:
 
 def warmed_up(product: Product, customer: Customer) -> None:
     """Until both workers know the caller (each remembers for itself)."""
-    for _ in range(30):
-        customer.get("/api/auth/me", headers={"Connection": "close"})
-        time.sleep(0.01)
+    customer.get_anew("/api/auth/me", times=30)
 
 
 def test_frozen_it_delays_nobody_it_knows_for_long(product: Product, database: Database) -> None:
