@@ -27,7 +27,7 @@ imports: .venv/installed-dev
 unit: .venv/installed-dev .venv/messages
 	$(BIN)/python -m pytest
 
-# Clients too heavy for every run (aider, LlamaIndex, LiteLLM, Continue, Node): minutes, and some 2 GB under var/clients.
+# Clients too heavy for every run (aider, LlamaIndex, LiteLLM, Continue, Node): minutes, and some 9 GB under var/clients.
 clients: .venv/installed-dev .venv/messages
 	$(BIN)/python -m pytest tests/clients/try_clients.py -rA
 

@@ -51,7 +51,7 @@ class Fresh(Generic[Key, Value]):
         if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
             return entry.value
         failures = _store.failures
-        if _store.away():
+        if _store.do_without():
             return self._stale(key)
         # A crowd of one caller's requests arrives on an expired entry: one of them asks, the others wait for it.
         with _held(self._locks[hash(key) % len(self._locks)]):
@@ -125,7 +125,7 @@ class _Store:
         # When it may be asked again, or None while it is there.
         self._ask_again_at: float | None = None
 
-    def away(self) -> bool:
+    def do_without(self) -> bool:
         """Whether to do without it. When the time has come to ask again, one caller is told that it is there."""
         if self._ask_again_at is None:
             return False

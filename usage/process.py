@@ -211,7 +211,8 @@ class Process:
     def _let_strays_go(self) -> None:
         """Holds and messages that Redis has in this name and nobody here knows: from scripts whose answer was lost.
 
-        They go when seen in two rounds, which are further apart than any answer can be late.
+        They go when seen in two rounds. On the line answers come in the order of the questions: by the second round
+        what was admitted before the first is known here, or its answer never comes.
         """
         holds, open_messages = self.holds(), self.open_messages()
         strays = holds.keys() - self.in_flight.keys() | open_messages - self.messages.keys()

@@ -162,11 +162,6 @@ class PaymentTransaction(models.Model):
         return f"{self.pk}: {self.tier_id}, {self.amount_dzd} DZD, {self.status}"
 
     @property
-    def amount_usd(self) -> Decimal:
-        """At the rate of the day of the purchase; not rounded."""
-        return self.amount_dzd / self.dzd_per_usd
-
-    @property
     def closes_at(self) -> datetime:
         """When Chargily closes its checkout by itself."""
         return self.created_at + OPEN_FOR

@@ -17,10 +17,6 @@ class Period:
     last: date
 
     @property
-    def one_day(self) -> bool:
-        return self.first == self.last
-
-    @property
     def bounds(self) -> tuple[datetime, datetime]:
         return day_bounds(self.first)[0], day_bounds(self.last)[1]
 
