@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .keys import digest_of
+from .plain import check_mailable
 
 
 class UserManager(BaseUserManager["User"]):
@@ -64,6 +65,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def clean(self) -> None:
         super().clean()
         self.email = normal_email(self.email)
+        check_mailable(self.email)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         # However it is made (the admin, a shell): the address is looked up in lower case.

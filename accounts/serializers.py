@@ -6,6 +6,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from .models import ApiKey
+from .plain import check_mailable
 
 
 class CredentialsSerializer(serializers.Serializer[None]):
@@ -21,6 +22,10 @@ class LoginSerializer(CredentialsSerializer):
 
 
 class RegistrationSerializer(CredentialsSerializer):
+    def validate_email(self, value: str) -> str:
+        check_mailable(value)
+        return value
+
     def validate_password(self, value: str) -> str:
         try:
             validate_password(value)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.errors import MessageError
 from smtplib import SMTPException
 from typing import Literal
 
@@ -32,6 +33,8 @@ RECEIPTS_FOR = timedelta(days=3)
 # Longer than a mail server is waited for; doubled with each try, up to the longest.
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=6)
 MOST_TRIES = 20
+# More than lead to the longest wait: what has been tried for years still has a next time.
+MOST_DOUBLINGS = 10
 # In a row, of one run.
 MOST_FAILURES = 3
 BATCH = 200
@@ -98,7 +101,7 @@ def send_due() -> int:
 
 def claimed() -> Iterator[Letter]:
     for letter in Letter.objects.due(timezone.now()).select_related("user", "invoice")[:BATCH]:
-        wait = min(FIRST_RETRY * 2**letter.tries, LONGEST_RETRY)
+        wait = min(FIRST_RETRY * 2 ** min(letter.tries, MOST_DOUBLINGS), LONGEST_RETRY)
         # Two workers at once: whoever moves the next try from what both have read may send it.
         won = Letter.objects.filter(pk=letter.pk, next_try_at=letter.next_try_at, sent_at=None, dropped_at=None).update(
             next_try_at=timezone.now() + wait, tries=letter.tries + 1
@@ -115,15 +118,24 @@ def send(letter: Letter) -> Literal["sent", "dropped", "failed"]:
         return "dropped"
     try:
         message_of(letter).send()
-    except (SMTPException, OSError) as error:
+    except (SMTPException, OSError, MessageError) as error:
         # The server's words may hold the address; its kind says enough.
         logger.error("Error: mail %s of user %s: %s", letter.kind, letter.user_id, type(error).__name__)
-        Letter.objects.filter(pk=letter.pk).update(trouble=type(error).__name__[:64])
-        if letter.tries >= MOST_TRIES:
-            drop(letter, GIVEN_UP)
+        failed(letter, error)
+        return "failed"
+    except Exception as error:
+        # Whatever is the matter with one letter, the others are written.
+        logger.error("Error: mail %s of user %s", letter.kind, letter.user_id, exc_info=error)
+        failed(letter, error)
         return "failed"
     Letter.objects.filter(pk=letter.pk).update(sent_at=timezone.now(), trouble="")
     return "sent"
+
+
+def failed(letter: Letter, error: Exception) -> None:
+    Letter.objects.filter(pk=letter.pk).update(trouble=type(error).__name__[:64])
+    if letter.tries >= MOST_TRIES:
+        drop(letter, GIVEN_UP)
 
 
 def still_wanted(letter: Letter) -> bool:

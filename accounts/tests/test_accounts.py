@@ -49,6 +49,8 @@ def test_register() -> None:
         ({"email": "b@example.dz", "password": "12345678"}, "weak_password"),
         ({"email": "b@example.dz", "password": "password"}, "weak_password"),
         ({"email": "no address", "password": "correct horse battery"}, "invalid_request"),
+        ({"email": '"a\x1cb:c"@example.dz', "password": "correct horse battery"}, "invalid_request"),
+        ({"email": '"<script>"@example.dz', "password": "correct horse battery"}, "invalid_request"),
         ({"email": "b@example.dz"}, "invalid_request"),
         ({"email": "b@example.dz", "password": {"a": 1}}, "invalid_request"),
         ({"email": "b@example.dz", "password": "x" * 300}, "invalid_request"),

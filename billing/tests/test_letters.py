@@ -47,7 +47,16 @@ class BrokenBackend(EmailBackend):
         raise SMTPServerDisconnected("bob@example.dz: no thanks")
 
 
-BROKEN = f"{__name__}.BrokenBackend"
+class WritingBackend(EmailBackend):
+    """Writes them out, as one that sends them does."""
+
+    def send_messages(self, messages: Any) -> int:
+        for message in messages:
+            message.message().as_bytes()
+        return int(super().send_messages(messages))
+
+
+BROKEN, WRITING = f"{__name__}.BrokenBackend", f"{__name__}.WritingBackend"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +167,29 @@ def test_a_receipt_is_given_up_after_many_tries(
         travel(7 * 3600)
     letter = Letter.objects.get(kind="receipt")
     assert (letter.tries, letter.trouble) == (letters.MOST_TRIES, "given up")
+
+
+def test_one_that_nobody_can_write_keeps_no_other_from_being_sent(
+    charlie: User, alice: User, begin: Any, webhooks: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address of before they were looked at; or a mistake of ours."""
+    settings.EMAIL_BACKEND = WRITING
+    User.objects.filter(pk=charlie.pk).update(email='"a\x1cb:c"@example.dz')
+    webhooks.pay_and_tell(begin(charlie))
+    tasks.send_letters()
+    # Longer ago than `MOST_TRIES` allows: whoever began it did not know it could go wrong.
+    Letter.objects.update(tries=60, next_try_at=timezone.now())
+    webhooks.pay_and_tell(begin(alice))
+    tasks.send_letters()
+    assert [message.to for message in mail.outbox] == [["alice@example.dz"]]
+    assert Letter.objects.get(user=charlie).trouble == "given up"
+
+    bad = Letter.objects.get(user=alice)
+    Letter.objects.filter(pk=bad.pk).update(sent_at=None, next_try_at=timezone.now())
+    monkeypatch.setattr(letters, "message_of", lambda letter: {}[letter.pk])
+    tasks.send_letters()
+    bad.refresh_from_db()
+    assert (bad.sent_at, bad.trouble) == (None, "KeyError")
 
 
 def test_staff_have_written_again_what_was_given_up(

@@ -5,6 +5,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.plain import check_mailable
 
 
 class SignInForm(forms.Form):
@@ -30,6 +31,11 @@ class SignUpForm(SignInForm):
         help_text=_("At least 8 characters; a sentence of a few words is best."),
         widget=forms.PasswordInput({"autocomplete": "new-password", "dir": "ltr"}),
     )
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        check_mailable(email)
+        return email
 
     def clean(self) -> dict[str, Any] | None:
         given = super().clean() or {}

@@ -128,7 +128,7 @@ class Ledger(RuleBasedStateMachine):
         call = self.take(data)
         self.bill(call.truth, share)
         with self.hands_of(call.process, wire):
-            cost = call.truth.cost if call.truth else 0
+            cost = (call.truth.cost if call.truth else 0) or 0
             call.attempt.settle(Usage(1, 1, cost, cost, "stop", estimated=estimated))
 
     @precondition(lambda self: self.model.calls)
