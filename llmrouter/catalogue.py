@@ -32,6 +32,8 @@ class Route:
     context_window: int
     max_output_tokens: int
     image_tokens: int | None
+    # Whether it may bill thoughts that it does not show, unasked.
+    thinks_unseen: bool
 
     @property
     def provider(self) -> str:
@@ -154,6 +156,7 @@ def _route(row: models.Route, served: models.Model) -> Route | None:
         context_window=served.context_window,
         max_output_tokens=served.max_output_tokens,
         image_tokens=served.image_tokens,
+        thinks_unseen=served.thinks_unseen,
     )
 
 
@@ -177,6 +180,7 @@ def _demo(row: models.Model, reached: Connection) -> Route:
         context_window=row.context_window,
         max_output_tokens=row.max_output_tokens,
         image_tokens=row.image_tokens or 0,
+        thinks_unseen=False,
     )
 
 

@@ -182,6 +182,11 @@ class RouteAttempt:
     def offer(self) -> Offer:
         return self._journey.ticket.asked.offers[self.place]
 
+    @property
+    def bills_what_it_shows(self) -> bool:
+        """Whether no thoughts are billed that do not come."""
+        return not (self.route.thinks_unseen or self._journey.chat.asks_to_think)
+
     def delivered(self) -> None:
         """A byte of the answer leaves us: from now on there is no other route, and the message counts."""
         self.money.delivered = self._journey.delivered = True

@@ -65,7 +65,7 @@ class Meter:
 
     def read_on(self, pieces: Iterator[list[Piece]]) -> None:
         """The client is gone. Where hanging up does not end the bill, read on for the usage; else do nothing."""
-        if self._attempt.route.connection.provider.abort_ends_the_bill(self._behind):
+        if self._hanging_up_ends_the_bill:
             return
         until = time.monotonic() + READ_ON_SECONDS
         try:
@@ -74,22 +74,28 @@ class Meter:
                 if self._told or time.monotonic() > until:
                     return
         except RouterError:
-            # Cut at last: what it used stays unknown, and is taken at its bound.
+            # Cut at last: what it used stays unknown.
             return
 
+    @property
+    def _hanging_up_ends_the_bill(self) -> bool:
+        return self._attempt.route.connection.provider.abort_ends_the_bill(self._behind)
+
     def usage(self, *, gone: bool = False) -> Usage:
-        """By the provider's word, else a bound: the whole hold, or if the client is `gone` the input and what came."""
+        """By the provider's word, else a bound: the whole hold; or, where the client is `gone` and with them the bill's
+        end, the input and what came, if nothing is billed that does not come."""
         money, route = self._attempt.money, self._attempt.route
         reason = "client_gone" if gone else self.finish_reason or "stop"
         whole = self._told or not (gone or self._was_cut)
         if self._tokens is not None and whole:
             reply = Reply(message={}, finish_reason=reason, tokens=self._tokens, cost=self._cost)
             return usage_of(route, reply, money.hold)
-        offer = self._attempt.offer
-        came = offer.input + cost_of(self._bytes, offer.output) if gone else money.hold
+        cost, offer = money.hold, self._attempt.offer
+        if gone and self._hanging_up_ends_the_bill and self._attempt.bills_what_it_shows:
+            cost = min(cost, offer.input + cost_of(self._bytes, offer.output))
         return Usage(
             tokens_output=self._bytes // 4,
-            cost=min(money.hold, came),
+            cost=cost,
             finish_reason=reason,
             estimated=not route.free,
         )

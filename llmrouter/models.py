@@ -54,6 +54,12 @@ class Model(models.Model):
     image_tokens = models.PositiveIntegerField(
         _("most tokens per image"), null=True, blank=True, help_text=_("Empty: the model takes no images.")
     )
+    thinks_unseen = models.BooleanField(
+        _("may think unseen"),
+        default=True,
+        db_default=True,
+        help_text=_("Bills thoughts that it does not show: a caller who hangs up is charged all that was held."),
+    )
     only_tiers = models.ManyToManyField(
         Tier,
         blank=True,

@@ -30,6 +30,10 @@ class Chat:
     def has_tools(self) -> bool:
         return "tools" in self.parameters
 
+    @property
+    def asks_to_think(self) -> bool:
+        return bool(self.parameters.get("reasoning_effort", "none") != "none")
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from billing.money import dollars
+from llmrouter import metering
 from llmrouter.catalogue import forget_catalogue
 from llmrouter.errors import ProviderRefused
 from llmrouter.models import Route
@@ -249,6 +251,22 @@ def test_hanging_up_on_openrouter_is_a_matter_of_who_is_behind_it(
         close()
     (row,) = rows()
     assert (row.estimated, row.cost_usd == Decimal("0.25")) == (not read_on, read_on)
+
+
+def test_who_bills_on_for_longer_than_we_read_is_charged_what_was_held(
+    pro: Talker, standin: ProviderStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metering, "READ_ON_SECONDS", 0.05)
+    pieces = [chunk({"content": "mot "}, provider="Google") for _ in range(200)]
+    standin["openrouter"].faults = [streams(*pieces, pace=0.01)]
+    response = pro.complete(stream=True)
+    held = budget.counters().held
+    next(iter(response.streaming_content))
+    for close in response._resource_closers:
+        close()
+    (row,) = rows()
+    assert (row.cost_usd, row.estimated) == (dollars(held), True)
+    assert budget.counters().held == 0
 
 
 def test_openais_reasoning_models_are_not_sent_what_they_refuse(

@@ -35,7 +35,7 @@ LISTED: dict[str, object] = {
 
 def route(prices: Prices | None, *, free: bool = False) -> Route:
     connection = Connection(PROVIDERS["openrouter"], "http://x", (), free)
-    return Route(connection, "m", "m", True, free, prices, 0, 1, None, 1_000_000, 100_000, 2000)
+    return Route(connection, "m", "m", True, free, prices, 0, 1, None, 1_000_000, 100_000, 2000, thinks_unseen=False)
 
 
 def chat(input_bytes: int, *, images: int = 0, tools: bool = False) -> Chat:

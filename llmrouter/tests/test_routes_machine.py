@@ -54,6 +54,7 @@ def route(reached: Connection, upstream: str, *, good: bool, position: int = 0, 
         context_window=1000,
         max_output_tokens=100,
         image_tokens=None,
+        thinks_unseen=False,
     )
 
 

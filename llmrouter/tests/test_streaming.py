@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from billing.money import dollars
 from tests.standins.provider import (
     ProviderStandIn,
     cut_stream,
@@ -148,6 +149,30 @@ def test_hanging_up_stops_the_provider_where_that_stops_the_bill(pro: Talker, st
     assert standin["openrouter"].calls[0].billed <= row.cost_usd
     assert standin["openrouter"].hung_up == 1
     assert (budget.counters().held, budget.counters().spent) == (0, round(row.cost_usd * 10**9))
+
+
+@pytest.mark.parametrize(
+    ("call", "shows_all"),
+    [
+        ({}, True),
+        ({"reasoning_effort": "none"}, True),
+        ({"reasoning_effort": "high"}, False),
+        ({"model": "grok-4.7"}, False),
+    ],
+)
+def test_a_bill_for_thoughts_that_nobody_saw_is_in_what_was_held(
+    pro: Talker, standin: ProviderStandIn, call: dict[str, Any], *, shows_all: bool
+) -> None:
+    """Twenty seconds of thoughts cost what a long answer costs, and nothing of them comes."""
+    standin["openrouter"].words = ["mot"] * 2000
+    standin["openrouter"].pace = 0.005
+    response = pro.complete(stream=True, **call)
+    held = budget.counters().held
+    hang_up_after(2, response)
+    assert (rows()[0].cost_usd < dollars(held)) == shows_all
+    if not shows_all:
+        assert rows()[0].cost_usd == dollars(held)
+    assert (rows()[0].estimated, budget.counters().held) == (True, 0)
 
 
 def test_hanging_up_reads_on_where_it_does_not(pro: Talker, standin: ProviderStandIn, settings: Any) -> None:
