@@ -50,6 +50,9 @@ MODEL_GONE = {
 }
 # The model wrote no valid call of a tool, or no valid JSON: another one may.
 FAILED_GENERATION = {"tool_use_failed", "json_validate_failed"}
+# OpenRouter's 404 to a request that asks of a model what it cannot (tools, a tool_choice, an image): the model is there
+# for everybody else (zed#36094, pydantic-ai#2896).
+UNSUPPORTED_PHRASES = ("no endpoints found that support",)
 TOO_LONG = {"context_length_exceeded", "request_too_large"}
 CONTENT = {"content_policy_violation", "content_filter", "data_inspection_failed", "refusal", "content_policy"}
 
@@ -90,6 +93,8 @@ def fault(
         return ProviderRefused("failed_generation", status)
     if said.codes & TOO_LONG or status in {413, *provider.too_long_statuses} or said.tells(TOO_LONG_PHRASES):
         return PromptTooLong(model)
+    if said.tells(UNSUPPORTED_PHRASES):
+        return ProviderRefused("unsupported", status)
     if said.codes & MODEL_GONE:
         return ModelGone("model_gone", status)
     return by_status(status, wait)

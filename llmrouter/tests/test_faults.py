@@ -15,10 +15,12 @@ from llmrouter.errors import (
     OutOfCredit,
     Overloaded,
     PromptTooLong,
+    ProviderRefused,
 )
 from llmrouter.providers.faults import fault, retry_after
 from llmrouter.providers.registry import PROVIDERS
 
+UNSUPPORTED = "No endpoints found that support the provided 'tool_choice' value. To learn more …"
 CASES: list[tuple[str, int, Any, type[Exception]]] = [
     ("openai", 429, {"error": {"type": "insufficient_quota", "code": "credit_balance_exhausted"}}, OutOfCredit),
     ("openai", 429, {"error": {"code": "rate_limit_exceeded"}}, KeyBusy),
@@ -37,6 +39,9 @@ CASES: list[tuple[str, int, Any, type[Exception]]] = [
     ("openrouter", 403, {"error": {"message": "Budget limit exceeded"}}, OutOfCredit),
     ("openrouter", 403, {"error": {"code": 403, "metadata": {"reasons": ["violence"]}}}, Declined),
     ("openrouter", 404, {"error": {"metadata": {"error_type": "no_endpoints"}}}, ModelGone),
+    ("openrouter", 404, {"error": {"code": 404, "message": "No endpoints found for openai/gpt-9."}}, ModelGone),
+    ("openrouter", 404, {"error": {"message": UNSUPPORTED, "code": 404}}, ProviderRefused),
+    ("openrouter", 404, {"error": {"message": UNSUPPORTED, "code": "no_endpoints"}}, ProviderRefused),
     ("openrouter", 502, {"error": {"code": 502, "message": "upstream"}}, Overloaded),
     ("gemini", 400, [{"error": {"status": "INVALID_ARGUMENT", "message": "API key not valid. Pass one."}}], KeyRefused),
     ("gemini", 400, [{"error": {"details": [{"reason": "API_KEY_INVALID"}]}}], KeyRefused),
