@@ -1,6 +1,7 @@
 """Limits on routes that guess or farm accounts, by network address and by account (django-ratelimit)."""
 
 import ipaddress
+import unicodedata
 from functools import cache
 
 from django.conf import settings
@@ -8,6 +9,10 @@ from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 
 from .errors import TooManyAttempts
+from .models import normal_email
+
+# So many network addresses have to guess at once before an account's owner is kept out too.
+ADDRESSES_PER_ACCOUNT = 5
 
 
 def limit_attempts(request: HttpRequest, group: str, rate: str, *, account: str | None = None) -> None:
@@ -15,6 +20,16 @@ def limit_attempts(request: HttpRequest, group: str, rate: str, *, account: str 
     keys = [f"address:{client_address(request)}"] + ([f"account:{account}"] if account else [])
     for key in keys:
         count_attempt(request, group, rate, key=key)
+
+
+def limit_guesses(request: HttpRequest, *, username: str) -> None:
+    """Count a guess at a password: for its network address, and for the account however its name is spelled."""
+    rate = settings.LOGIN_LIMIT
+    count_attempt(request, "login", rate, key=f"address:{client_address(request)}")
+    # Django's login form folds and strips names in this way before it looks them up.
+    name = normal_email(unicodedata.normalize("NFKC", username))
+    count, _, period = rate.partition("/")
+    count_attempt(request, "login", f"{int(count) * ADDRESSES_PER_ACCOUNT}/{period}", key=f"account:{name}")
 
 
 def count_attempt(request: HttpRequest, group: str, rate: str, *, key: str, increment: bool = True) -> None:
@@ -36,6 +51,8 @@ def client_address(request: HttpRequest) -> str:
             address = ipaddress.ip_address(hop)
         except ValueError:
             return "unknown"
+        # As a socket for both kinds names an IPv4 address: all of these would be one /64.
+        address = getattr(address, "ipv4_mapped", None) or address
         if not any(address in network for network in _trusted(settings.TRUSTED_PROXIES)):
             break
     if address.version == 6:

@@ -9,7 +9,6 @@ from typing import cast
 from urllib.parse import urlencode
 
 import segno
-from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -22,7 +21,7 @@ from django.views.decorators.cache import never_cache
 from accounts import audit, second_factor
 from accounts.errors import BadSecondFactor, TooManyAttempts
 from accounts.models import RecoveryCode, SecondFactor, User
-from accounts.throttle import limit_attempts
+from accounts.throttle import limit_guesses
 
 from .errors import ERRORS, answer, sentence
 
@@ -35,7 +34,7 @@ def limited_admin_login(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
         return to_second_factor(request) if is_held_up(request) else admin.site.login(request)
     try:
-        limit_attempts(request, "login", settings.LOGIN_LIMIT, account=request.POST.get("username", "").lower())
+        limit_guesses(request, username=request.POST.get("username", ""))
     except TooManyAttempts as error:
         return answer(request, error)
     response = admin.site.login(request)

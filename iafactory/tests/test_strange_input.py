@@ -10,6 +10,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
+from accounts.throttle import ADDRESSES_PER_ACCOUNT
 
 pytestmark = pytest.mark.django_db
 
@@ -69,9 +70,23 @@ def test_an_account_made_in_the_admin_can_log_in(client: Client, sara: User) -> 
 
 
 def test_guesses_at_the_admins_login_are_limited(client: Client, settings: Any) -> None:
-    settings.LOGIN_LIMIT = "2/m"
+    settings.LOGIN_LIMIT = "2/h"
     guess = {"username": "sara@example.dz", "password": "x"}
     assert [client.post("/admin/login/", guess).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_however_a_name_is_spelled_its_guesses_are_counted_together(client: Client, settings: Any, sara: User) -> None:
+    """Django strips and folds what comes before it looks the account up."""
+    settings.LOGIN_LIMIT = "1/h"
+    settings.TRUSTED_PROXIES = ("127.0.0.0/8",)
+    spellings = ["sara@example.dz", " sara@example.dz", "Sara@Example.dz", "s\uff41ra@example.dz", "sara@example.dz  "]
+
+    def log_in(name: str, place: int) -> int:
+        form = {"username": name, "password": "correct horse battery"}
+        return client.post("/admin/login/", form, headers={"X-Forwarded-For": f"10.0.0.{place}"}).status_code
+
+    assert [log_in(name, place) for place, name in enumerate(spellings)] == [302] * ADDRESSES_PER_ACCOUNT
+    assert {log_in(name, 10 + place) for place, name in enumerate(spellings)} == {429}
 
 
 def test_refresh_tokens_are_kept_nowhere(client: Client, alice: User) -> None:
