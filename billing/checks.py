@@ -38,6 +38,11 @@ def chargily_key_is_of_the_mode(**kwargs: Any) -> list[CheckMessage]:
         elif key.startswith("live_") and not live:
             found.append(Error(f"{name} is a live key in test mode.", hint=KEYS_HINT, id="billing.E003"))
     key = settings.CHARGILY_SECRET_KEY
+    if key and not live and settings.PRODUCTION:
+        hint = "Set CHARGILY_MODE=live and live keys before anybody can sign up, unless this is a rehearsal."
+        found.append(
+            Warning("CHARGILY_MODE is test: tiers and invoices are given for play money.", hint=hint, id="billing.W004")
+        )
     if key and not live and not key.startswith(("test_", "live_")):
         found.append(Warning("CHARGILY_SECRET_KEY does not look like a test key.", hint=KEYS_HINT, id="billing.W002"))
     if settings.PRODUCTION and key and len(key) < 16:

@@ -82,6 +82,13 @@ def test_a_seller_without_numbers(settings: Any) -> None:
     assert told() == ["billing.W003"]
 
 
+def test_play_money_in_production_is_warned_of(settings: Any) -> None:
+    settings.PRODUCTION, settings.CHARGILY_SECRET_KEY = True, TEST_KEY
+    assert "billing.W004" in told()
+    settings.PRODUCTION = False
+    assert told() == []
+
+
 @pytest.mark.parametrize("percent", ["100", "19.123"])
 def test_a_tax_that_cannot_be(settings: Any, percent: str) -> None:
     settings.TVA_PERCENT = Decimal(percent)

@@ -16,7 +16,8 @@ GOOD = {
     "API_URL": "https://api.example.dz",
     "FRONTEND_URL": "https://example.dz",
     "GROQ_API_KEY": "gsk_" + "a" * 52,
-    "CHARGILY_SECRET_KEY": "test_sk_" + "a" * 40,
+    "CHARGILY_MODE": "live",
+    "CHARGILY_SECRET_KEY": "live_" + "sk_" + "a" * 40,
     **dict.fromkeys(("SELLER_ADDRESS", "SELLER_RC", "SELLER_NIF", "SELLER_NIS"), "as it stands on invoices"),
 }
 
