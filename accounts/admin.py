@@ -1,6 +1,6 @@
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -85,10 +85,17 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
         """Only who may do everything opens the door to another member of staff."""
         return bool(request.user.is_superuser)
 
+    def those_to_change(self, request: HttpRequest, users: QuerySet[User]) -> QuerySet[User]:
+        """Of the users that an action was asked for, those whom this member of staff may change; told of the others."""
+        if request.user.is_superuser or not users.filter(is_staff=True).exists():
+            return users
+        self.message_user(request, _("Members of staff are left as they are."), messages.WARNING)
+        return users.filter(is_staff=False)
+
     @admin.action(description=_("Revoke all API keys of these accounts"), permissions=["change"])
     def revoke_api_keys(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         assert isinstance(request.user, User)
-        for user in queryset:
+        for user in self.those_to_change(request, queryset):
             with transaction.atomic():
                 revoked = ApiKey.objects.in_force().filter(user=user).update(revoked_at=timezone.now())
                 audit.record("keys.revoked", by=request.user, subject=user, details={"keys": revoked}, request=request)

@@ -17,6 +17,7 @@ from .ban_forms import BanForm, ban_with, lift_with
 
 @admin.action(description=gettext_lazy("Suspend these users…"), permissions=["change"])
 def suspend(model_admin: Any, request: HttpRequest, users: QuerySet[User]) -> HttpResponse | None:
+    users = model_admin.those_to_change(request, users)
     form = BanForm(request.POST if "reason" in request.POST else None)
     if form.is_valid():
         for user in users:
@@ -34,7 +35,7 @@ def suspend(model_admin: Any, request: HttpRequest, users: QuerySet[User]) -> Ht
 
 @admin.action(description=gettext_lazy("Lift the suspension of these users"), permissions=["change"])
 def lift(model_admin: Any, request: HttpRequest, users: QuerySet[User]) -> None:
-    for user in users:
+    for user in model_admin.those_to_change(request, users):
         lift_with(request, user)
 
 

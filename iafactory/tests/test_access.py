@@ -14,9 +14,10 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import ApiKey, User
+from accounts.models import ApiKey, SoftBan, User
 from conftest import key_of, person
 from tests.standins.provider import ProviderStandIn
 from usage.models import UsageLog
@@ -200,6 +201,20 @@ def test_staff_who_edit_customers_make_nobody_staff(helper: Client, alice: User,
     assert (alice.language, alice.is_staff, alice.is_superuser) == ("ar", False, False)
     assert helper.post(f"/admin/accounts/user/{sara.pk}/change/", form).status_code == 403
     assert helper.get(f"/admin/accounts/user/{sara.pk}/password/").status_code == 403
+
+
+def test_staff_who_edit_customers_act_on_no_other_staff(helper: Client, alice: User, sara: User) -> None:
+    """The actions of the list come without the pages that ask who is edited."""
+    key_of(alice), key_of(sara)
+    chosen = {"_selected_action": [alice.pk, sara.pk], "reason": "a farm", "hours": 24}
+    for action in ("revoke_api_keys", "suspend"):
+        answer = helper.post("/admin/accounts/user/", {**chosen, "action": action}, follow=True)
+        assert "restent tels quels" in answer.content.decode()
+    assert list(ApiKey.objects.in_force().values_list("user", flat=True)) == [sara.pk]
+    assert list(SoftBan.objects.values_list("user", flat=True)) == [alice.pk]
+    SoftBan.objects.update(user=sara)
+    helper.post("/admin/accounts/user/", {**chosen, "action": "lift"})
+    assert SoftBan.objects.in_force(timezone.now()).exists()
 
 
 def test_each_sees_the_own_usage_alone(cast: dict[str, Client], alice: User, bob: User) -> None:
