@@ -13,7 +13,7 @@ from typing import cast
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django_otp.oath import TOTP
@@ -33,7 +33,8 @@ RECOVERY_CODES = 10
 GUESSES = ("10/m", "30/h")
 # Without what is easily misread.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-SESSION_KEY = "second_factor"
+# In a session: the factor that it has passed, and the salt of the one that it is setting up.
+SESSION_KEY, SALT_KEY = "second_factor", "second_factor_salt"
 
 
 def is_set_up(user: User) -> bool:
@@ -74,11 +75,11 @@ def _spend_app_code(user: User, code: str) -> bool:
     return factor is not None and _spend_step(factor, code)
 
 
-def _spend_step(factor: SecondFactor, code: str, **also: object) -> bool:
+def _spend_step(factor: SecondFactor, code: str) -> bool:
     step = step_of(factor, code)
     # One code sent twice at once: the condition lets one of them through.
     return step is not None and bool(
-        SecondFactor.objects.filter(pk=factor.pk, last_step__lt=step).update(last_step=step, **also)
+        SecondFactor.objects.filter(pk=factor.pk, last_step__lt=step).update(last_step=step)
     )
 
 
@@ -95,24 +96,33 @@ def _spend_recovery_code(request: HttpRequest, user: User, code: str) -> bool:
 # Setting it up
 
 
-def begin(user: User) -> SecondFactor:
-    """The factor that is being set up, the same until it is confirmed."""
-    return SecondFactor.objects.get_or_create(user=user, defaults={"salt": secrets.token_urlsafe(32)})[0]
+def begin(request: HttpRequest, *, user: User) -> SecondFactor:
+    """The factor that this session is setting up, the same until it is confirmed. Another session of the same person
+    has another: whoever looked in with a password alone has nothing of what the owner confirms."""
+    return SecondFactor(user=user, salt=request.session.setdefault(SALT_KEY, secrets.token_urlsafe(32)))
 
 
 def confirm(request: HttpRequest, *, user: User, code: str) -> list[str]:
     """The app shows the right digits: from now on they are asked for. The recovery codes, shown this once."""
     limit_guesses(request, user)
-    factor = begin(user)
-    with transaction.atomic():
-        # Confirmed once: two confirmations at once must not each show codes of which only one set is good.
-        factor = SecondFactor.objects.select_for_update().get(pk=factor.pk)
-        if factor.confirmed_at is not None or not _spend_step(factor, code, confirmed_at=timezone.now()):
-            raise BadSecondFactor
-        codes = _new_recovery_codes(user)
-        # Logins of the time before, with a password alone.
-        end_refresh_tokens(user)
-        record("second_factor.set_up", by=user, subject=user, request=request)
+    factor = begin(request, user=user)
+    step = step_of(factor, code)
+    if step is None:
+        raise BadSecondFactor
+    factor.last_step, factor.confirmed_at = step, timezone.now()
+    try:
+        with transaction.atomic():
+            # Of before they were the session's own, and never confirmed.
+            SecondFactor.objects.filter(user=user, confirmed_at=None).delete()
+            # Two confirmations at once must not each show codes of which only one set is good: a user has one factor.
+            factor.save(force_insert=True)
+            codes = _new_recovery_codes(user)
+            # Logins of the time before, with a password alone.
+            end_refresh_tokens(user)
+            record("second_factor.set_up", by=user, subject=user, request=request)
+    except IntegrityError as error:
+        raise BadSecondFactor from error
+    del request.session[SALT_KEY]
     return codes
 
 

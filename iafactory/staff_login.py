@@ -116,7 +116,7 @@ def let_in(request: HttpRequest, user: User) -> None:
 def shown(request: HttpRequest, page: Page) -> HttpResponse:
     context = {**admin.site.each_context(request), "page": page, "title": "IA Factory"}
     if page.stage == "set_up":
-        factor = second_factor.begin(page.user)
+        factor = second_factor.begin(request, user=page.user)
         context |= {"qr": qr_of(second_factor.address_of(factor)), "secret": in_fours(second_factor.base32_of(factor))}
     if page.stage == "renew":
         context["left"] = RecoveryCode.objects.filter(user=page.user).count()
