@@ -7,8 +7,8 @@ let the last of a crowd wait for most of a second.
 Connections kept alive do not hold up its end. As it comes it waits for every open connection, idle ones too, until the
 graceful time-out: a browser tab would make each stop last 30 s.
 
-Nobody keeps a connection busy by being slow. As it comes a body may trickle in for ever, and what is left of one that
-was refused is read to its end, however long it is.
+Nobody keeps a connection busy by being slow, nor a worker by being small. As it comes a body may trickle in for ever,
+or in millions of chunks of a byte, and what is left of one that was refused is read to its end, however long it is.
 
 The head of an answer leaves with what follows it, in one system call instead of two.
 """
@@ -16,11 +16,13 @@ The head of an answer leaves with what follows it, in one system call instead of
 import io
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 import gevent
+from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -35,6 +37,8 @@ STALLED_SECONDS = 80
 LINGER_SECONDS = 2.0
 # As `DATA_UPLOAD_MAX_MEMORY_SIZE`, which cannot be asked before Django is there.
 MOST_BYTES = 8 * 1024 * 1024
+# Each costs some microseconds in which nobody else is served. Thrice as many as `MOST_BYTES` have packets on a network.
+MOST_CHUNKS = 20_000
 
 
 class Idle:
@@ -136,6 +140,13 @@ def declared_length(request: Any) -> int | None:
     return 0
 
 
+def not_too_many(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for number, chunk in enumerate(chunks):
+        if number == MOST_CHUNKS:
+            raise TimeoutError("the body came in too many chunks")
+        yield chunk
+
+
 def give_a_length(request: Any, sock: Any) -> None:
     """Take in a body that comes in chunks, for Django knows only bodies that say how long they are."""
     if request._expected_100_continue:
@@ -189,6 +200,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         length = declared_length(req)
+        if isinstance(req.body.reader, ChunkedReader):
+            req.body.reader.parser = not_too_many(req.body.reader.parser)
         body = req.body = Body(req.body)
         try:
             if length is None:
@@ -202,8 +215,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 handled = super().handle_request(listener_name, req, answer, addr)
             finally:
                 answer.flush()
-        except TimeoutError:
-            self.log.debug("A slow client is let go.")
+        except TimeoutError as error:
+            self.log.debug("A client is let go: %s", error)
             raise StopIteration from None
         finally:
             # What is left of a smaller one gunicorn reads before the next request, at the same pace.

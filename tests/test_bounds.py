@@ -3,12 +3,14 @@
 import json
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import requests
 
 from conftest import key_of, person
+from iafactory.worker import MOST_CHUNKS
 from tests.concurrency import at_once
 from tests.product import LOG, Customer, Product
 from tests.standins.provider import ProviderStandIn
@@ -31,11 +33,13 @@ def closed_after(connection: socket.socket, first: bytes, *, trickle: bytes = b"
     """Seconds until the server lets go of somebody who sends `first` and then a byte a second; and what it said."""
     began, said = time.monotonic(), b""
     connection.sendall(first)
-    connection.settimeout(0.5)
     while time.monotonic() - began < 55:
         try:
+            # Half of a chunk is no chunk: whoever is busy is waited for.
+            connection.settimeout(60)
             if trickle:
                 connection.sendall(trickle)
+            connection.settimeout(0.5)
             if not (piece := connection.recv(4096)):
                 break
             said += piece
@@ -107,6 +111,17 @@ def test_chunks_without_end_are_not(alice: Customer) -> None:
         seconds, said = closed_after(connection, head(alice, Transfer_Encoding="chunked"), trickle=chunk * 16)
     assert b"body_too_large" in said
     assert seconds < 50
+
+
+def test_nobody_is_kept_waiting_by_tiny_chunks(product: Product) -> None:
+    """Not even a stranger's: a million of them took a worker two seconds, in which it served nobody."""
+    start = b"POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(product) as connection, suppress(ConnectionError):
+        connection.sendall(start + b"1\r\nx\r\n" * (MOST_CHUNKS + 1) + b"0\r\n\r\n")
+        assert connection.recv(1000) == b""
+    with connect(product) as connection:
+        connection.sendall(start + b"1\r\nx\r\n" * (MOST_CHUNKS - 1) + b"0\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 ")
 
 
 def test_nobody_is_slow_for_long(alice: Customer) -> None:
