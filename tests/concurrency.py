@@ -1,8 +1,9 @@
-"""Races for real: the same thing from many threads at one instant."""
+"""Races for real: the same thing from many threads at one instant; and waiting for what others bring about."""
 
 import threading
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connection
 
@@ -30,3 +31,11 @@ def at_once(number: int, action: Callable[[], T]) -> tuple[list[T], list[Excepti
     for thread in threads:
         thread.join()
     return done, raised
+
+
+def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+    return found

@@ -19,7 +19,7 @@ import requests
 from iafactory.env import read_env_file
 from iafactory.run import BASE
 from iafactory.run.__main__ import free_port
-from iafactory.run.leftovers import processes_of
+from iafactory.run.leftovers import parent_of, processes_of
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -69,7 +69,10 @@ class Running:
 
     def main_process(self, program: str) -> psutil.Process:
         """The one that the supervisor started."""
-        return next(p for p in processes_of(self.var, program) if p.ppid() == self.supervisor.pid)
+        return next(iter(self.main_processes(program)))
+
+    def main_processes(self, program: str) -> list[psutil.Process]:
+        return [p for p in processes_of(self.var, program) if parent_of(p) == self.supervisor.pid]
 
     def chat(self) -> Any:
         """The banner's curl line, pasted."""
@@ -148,7 +151,7 @@ def test_whatever_dies_is_started_again(running: Running, program: str) -> None:
     before = running.main_process(program)
     before.send_signal(signal.SIGKILL)
     before.wait(10)
-    running.wait_for(lambda: any(p.ppid() == running.supervisor.pid for p in processes_of(running.var, program)), 10)
+    running.wait_for(lambda: running.main_processes(program), 10)
     running.wait_for(running.healthy, 30)
 
 

@@ -14,7 +14,7 @@ from conftest import person
 from tests.browser import NARROW, WIDE, Visitor
 from tests.product import Product
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 Visit = Callable[..., Visitor]
 

@@ -18,7 +18,7 @@ from tests.browser import NARROW, WIDE, Visitor
 from tests.product import Product
 from tests.standins.provider import ProviderStandIn
 
-pytestmark = [pytest.mark.browser, pytest.mark.live]
+pytestmark = [pytest.mark.browser, pytest.mark.live, pytest.mark.timeout(300)]
 
 # Put together, so that a search for secrets does not find one.
 KEY = "test_" + "sk_" + "1" * 40

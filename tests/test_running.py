@@ -2,9 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
 import requests
@@ -12,7 +10,7 @@ import requests
 from accounts.models import User
 from billing.models import Tier, UserTier
 from conftest import key_of, person
-from tests.concurrency import at_once
+from tests.concurrency import at_once, eventually
 from tests.product import Customer, Product
 from tests.standins.provider import ProviderStandIn, error
 from usage.models import UsageLog
@@ -23,14 +21,6 @@ pytestmark = pytest.mark.live
 
 def customer(product: Product, tier: str | None = None, email: str = "alice@example.dz") -> Customer:
     return Customer(product, key_of(person(email, tier)))
-
-
-def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
-    return found
 
 
 def test_sign_up_log_in_chat_and_see_the_bill(product: Product, standin_server: ProviderStandIn) -> None:
@@ -91,7 +81,15 @@ def test_a_hundred_paid_calls_on_the_last_half_dollar(product: Product, standin_
     callers[0].get("/api/v2/usage/today")
     client().set("budget:today:usd", "49.5")
     turn = iter(range(100))
-    answers, _raised = at_once(100, lambda: callers[next(turn) % 4].chat(max_tokens=2000))
+
+    def chat() -> requests.Response:
+        caller = callers[next(turn) % 4]
+        # A busy machine may tell some of a hundred to come again.
+        while (answer := caller.chat(max_tokens=2000)).status_code == 503:
+            time.sleep(0.2)
+        return answer
+
+    answers, _raised = at_once(100, chat)
     assert {answer.status_code for answer in answers} == {200}
     billed = standin_server["openrouter"].billed
     assert Decimal("0.35") < billed <= Decimal("0.50")

@@ -24,7 +24,7 @@ def stop_leftovers(var: Path, stopping_order: tuple[str, ...], grace: float = 20
         # Only the roots are told: a gunicorn master or a postmaster knows best how to end its own children.
         family = {process.pid for process in processes}
         for process in processes:
-            if _parent(process) not in family:
+            if parent_of(process) not in family:
                 _signal(process, signal.SIGINT if program == "postgres" else signal.SIGTERM)
         _gone, alive = psutil.wait_procs(processes, timeout=grace)
         for process in alive:
@@ -55,7 +55,7 @@ def is_server(command: list[str], program: str, var: Path) -> bool:
     return bool(command) and Path(command[0]).name == binary and data in command
 
 
-def _parent(process: psutil.Process) -> int | None:
+def parent_of(process: psutil.Process) -> int | None:
     try:
         return int(process.ppid())
     except psutil.NoSuchProcess:

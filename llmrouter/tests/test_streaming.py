@@ -1,6 +1,5 @@
 """Streams: pieces as they come, a settled bill, and an end that says what happened."""
 
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from billing.money import dollars
+from tests.concurrency import eventually
 from tests.standins.provider import (
     ProviderStandIn,
     cut_stream,
@@ -145,7 +145,7 @@ def test_hanging_up_stops_the_provider_where_that_stops_the_bill(pro: Talker, st
     hang_up_after(2, pro.complete(stream=True))
     (row,) = rows()
     assert (row.finish_reason, row.estimated, row.counted, row.error_flag) == ("client_gone", True, True, False)
-    wait_for_the_bill(standin)
+    eventually(lambda: standin["openrouter"].hung_up)
     assert standin["openrouter"].calls[0].billed <= row.cost_usd
     assert standin["openrouter"].hung_up == 1
     assert (budget.counters().held, budget.counters().spent) == (0, round(row.cost_usd * 10**9))
@@ -218,15 +218,6 @@ def hang_up_after(pieces: int, response: Any) -> None:
         close()
 
 
-def wait_for_the_bill(standin: ProviderStandIn) -> None:
-    import time
-
-    deadline = time.monotonic() + 10
-    while standin["openrouter"].hung_up == 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_costs_are_exact_to_the_nano_dollar(pro: Talker, standin: ProviderStandIn) -> None:
     events_of(pro.complete(stream=True))
     assert budget.counters().spent == standin["openrouter"].billed * Decimal(10**9)
@@ -247,7 +238,7 @@ def test_pieces_that_wait_together_leave_together(pro: Talker, standin: Provider
     """A reader that falls behind makes one pass for many of them, and loses none."""
     standin["openrouter"].words = [f"mot{number}" for number in range(300)]
     response = pro.complete(stream=True)
-    time.sleep(0.5)
+    eventually(lambda: standin["openrouter"].billed)
     parts = list(response.streaming_content)
     assert b"".join(parts).count(b"mot") == 300
     assert len(parts) < 100

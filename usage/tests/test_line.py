@@ -14,12 +14,18 @@ from django.conf import settings
 from redis import connection as redis_connection
 from redis import exceptions
 
-from tests.concurrency import at_once
+from tests.concurrency import at_once, eventually
 from usage.line import MOST_TOGETHER, Line, Question
 from usage.redis import client
 
 # Without its types, which it has only in part.
 Connection: Any = redis_connection.Connection
+
+
+def waiting_on(line: Line) -> int:
+    listener = line._listener
+    assert listener is not None
+    return len(listener._waiting)
 
 
 def connect() -> Any:
@@ -73,22 +79,27 @@ def test_what_is_asked_meanwhile_leaves_together(monkeypatch: pytest.MonkeyPatch
         mine = str(next(numbers))
         return bool(line.ask("ECHO", mine) == mine)
 
-    threading.Timer(0.5, may_send.set).start()
+    def let_them_send() -> None:
+        eventually(lambda: waiting_on(line) == 20)
+        may_send.set()
+
+    threading.Thread(target=let_them_send).start()
     assert at_once(20, ask)[0] == [True] * 20
     assert sum(sent) == 20
     assert len(sent) <= 2
 
 
-def test_who_was_not_said_yet_is_not_given_up(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_was_not_said_yet_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is us who are slow, not Redis."""
     sending = threading.Event()
 
     def write(sock: socket.socket, said: bytes) -> None:
         if not sending.is_set():
             sending.set()
-            time.sleep(0.7)
+            time.sleep(2.4)
         sock.sendall(said)
 
+    line = Line(connect, 0.5, 2)
     line.ask("PING")
     monkeypatch.setattr(line._listener, "_write", write)
     threading.Thread(target=line.ask, args=("ECHO", "first")).start()
@@ -161,28 +172,34 @@ def test_an_error_is_the_asker_s_alone(line: Line) -> None:
 
 
 def test_a_line_that_was_cut_is_made_anew(line: Line) -> None:
-    first = line.ask("CLIENT", "ID")
+    first, listener = line.ask("CLIENT", "ID"), line._listener
+    assert listener is not None
     client().client_kill_filter(_id=first)
-    time.sleep(0.2)
+    eventually(lambda: not listener.wanted)
     assert line.ask("CLIENT", "ID") != first
 
 
-def test_cut_in_the_middle_everybody_who_waits_is_told(line: Line) -> None:
+def test_cut_in_the_middle_everybody_who_waits_is_told() -> None:
+    line = Line(connect, 0.5, 5)
     own = line.ask("CLIENT", "ID")
-    threading.Timer(0.1, lambda: client().client_kill_filter(_id=own)).start()
-    answers, raised = at_once(5, lambda: line.ask("BLPOP", "nothing", 2))
+
+    def cut() -> None:
+        eventually(lambda: waiting_on(line) == 5)
+        client().client_kill_filter(_id=own)
+
+    threading.Thread(target=cut).start()
+    answers, raised = at_once(5, lambda: line.ask("BLPOP", "nothing", 20))
     assert (answers, {type(error) for error in raised}) == ([], {exceptions.ConnectionError})
 
 
 def test_who_waits_too_long_goes_and_the_late_answer_is_nobody_else_s(line: Line) -> None:
     first = line.ask("CLIENT", "ID")
     with pytest.raises(exceptions.TimeoutError):
-        line.ask("BLPOP", "nothing", 1)
+        line.ask("BLPOP", "nothing", 2)
     # The next one does not stand in line behind the answer that is late, nor is it given it.
     assert line.ask("CLIENT", "ID") != first
     # And when that has come, the old line is closed.
-    time.sleep(1)
-    assert str(first) not in ids()
+    eventually(lambda: str(first) not in ids())
 
 
 def test_nobody_there(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
