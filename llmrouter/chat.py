@@ -15,7 +15,7 @@ def complete(origin: Origin, chat: Chat) -> Served:
     with begin(origin, chat) as journey:
         for attempt in journey.attempts():
             with attempt:
-                reply = router.send(attempt.route, attempt.key, chat, attempt.money.max_tokens)
+                reply = router.send(attempt.route, attempt.key, chat, attempt.money.max_tokens, caller=attempt.caller)
                 return journey.served(attempt, reply, usage_of(attempt.route, reply, attempt.money.hold))
         raise EveryProviderFailed
 
@@ -56,8 +56,8 @@ class Streamed:
             raise EveryProviderFailed
 
     def _read(self, attempt: RouteAttempt) -> Generator[list[Piece], None, None]:
-        meter = Meter(attempt)
-        pieces = router.open_stream(attempt.route, attempt.key, self.journey.chat, attempt.money.max_tokens)
+        meter, chat = Meter(attempt), self.journey.chat
+        pieces = router.open_stream(attempt.route, attempt.key, chat, attempt.money.max_tokens, caller=attempt.caller)
         try:
             for batch in pieces:
                 if shown := meter.take(batch):

@@ -183,6 +183,11 @@ class RouteAttempt:
         return self._journey.ticket.asked.offers[self.place]
 
     @property
+    def caller(self) -> int:
+        """The user's id."""
+        return self._journey.origin.caller.user_id
+
+    @property
     def bills_what_it_shows(self) -> bool:
         """Whether no thoughts are billed that do not come."""
         return not (self.route.thinks_unseen or self._journey.chat.asks_to_think)

@@ -25,21 +25,23 @@ from .types import Chat, Piece, Reply, Upstream
 DIALECTS: dict[str, Dialect] = {"openai": openai, "anthropic": anthropic, "demo": demo}
 
 
-def send(route: Route, key: Key, chat: Chat, max_tokens: int) -> Reply:
-    """A whole answer. Raises `TryAnotherRoute` or `CallerFault`."""
+def send(route: Route, key: Key, chat: Chat, max_tokens: int, *, caller: int) -> Reply:
+    """A whole answer. Raises `TryAnotherRoute` or `CallerFault`. `caller` is the user's id."""
     dialect = DIALECTS[route.connection.provider.dialect]
     try:
         reply = dialect.complete(route.connection, key, upstream(route, chat, max_tokens))
     except PromptTooLong as error:
         raise PromptTooLong(chat.model) from error
     except TryAnotherRoute as error:
-        blame(route, key, error)
+        blame(route, key, error, caller)
         raise
     praise(route, key)
     return reply
 
 
-def open_stream(route: Route, key: Key, chat: Chat, max_tokens: int) -> Generator[list[Piece], None, None]:
+def open_stream(
+    route: Route, key: Key, chat: Chat, max_tokens: int, *, caller: int
+) -> Generator[list[Piece], None, None]:
     """The same in pieces. Closing it hangs up on the provider."""
     dialect = DIALECTS[route.connection.provider.dialect]
     pieces = dialect.stream(route.connection, key, upstream(route, chat, max_tokens))
@@ -51,7 +53,7 @@ def open_stream(route: Route, key: Key, chat: Chat, max_tokens: int) -> Generato
     except PromptTooLong as error:
         raise PromptTooLong(chat.model) from error
     except TryAnotherRoute as error:
-        blame(route, key, error)
+        blame(route, key, error, caller)
         raise
     finally:
         pieces.close()
@@ -68,7 +70,7 @@ def upstream(route: Route, chat: Chat, max_tokens: int) -> Upstream:
     )
 
 
-def blame(route: Route, key: Key, error: TryAnotherRoute) -> None:
+def blame(route: Route, key: Key, error: TryAnotherRoute, caller: int) -> None:
     """What a failure says something about, and no more: the rate limit of a free model is not that of a paid one."""
     match error:
         case KeyRefused():
@@ -82,6 +84,8 @@ def blame(route: Route, key: Key, error: TryAnotherRoute) -> None:
             health.failed(route.subject, error.code, at_once=True)
         case Unsent():
             health.failed(route.provider, error.code)
+        case Unclear(code="timeout"):
+            health.failed(route.subject, error.code, caller=caller)
         case Overloaded() | Unclear():
             health.failed(route.subject, error.code, retry_after=error.retry_after)
 

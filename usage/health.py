@@ -66,8 +66,11 @@ def claim(subject: str) -> bool:
     return not resting(subject) and bool(_tell("probe", subject, rest=REST_SECONDS).get("mine"))
 
 
-def failed(subject: str, reason: str, *, at_once: bool = False, retry_after: float | None = None) -> None:
-    """Count a failure. A breaker opens after three in a row, or at once for what trying again does not mend."""
+def failed(
+    subject: str, reason: str, *, at_once: bool = False, retry_after: float | None = None, caller: int | None = None
+) -> None:
+    """Count a failure. A breaker opens after three in a row, or at once for what trying again does not mend. With a
+    `caller` it may be due to what they asked: of theirs one counts in the time of a rest."""
     rest = REST_SECONDS if retry_after is None else min(REST_SECONDS, max(1.0, retry_after))
     found = _tell(
         "fail",
@@ -76,6 +79,7 @@ def failed(subject: str, reason: str, *, at_once: bool = False, retry_after: flo
         rest=rest,
         threshold=1 if at_once else FAILURES_TO_OPEN,
         retry_after=retry_after,
+        caller=caller,
     )
     process = this_process()
     process.failures[subject] = process.failures.get(subject, 0) + 1

@@ -6,7 +6,7 @@ import pytest
 
 from billing.models import Tier
 from conftest import person
-from tests.standins.provider import ProviderStandIn, error
+from tests.standins.provider import ProviderStandIn, error, hang
 from usage import budget
 from usage.models import DeadLetter
 
@@ -28,6 +28,19 @@ def test_the_free_models_rate_limit_is_not_the_paid_routes(
     free.post()
     standin["openrouter"].faults = []
     assert pro.say()["provider"] == "openrouter"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_callers_slow_prompts_take_the_model_from_nobody(pro: Talker, standin: ProviderStandIn, redis: Any) -> None:
+    others = [Talker(person(f"{name}@example.dz", "pro")) for name in ("dina", "emir")]
+    standin["openrouter"].faults = [hang(2)]
+    for _ in range(3):
+        pro.say()
+    assert redis.hgetall("health:open") == {}
+    for other in others:
+        other.say()
+    # Of three callers it is the provider's.
+    assert list(redis.hgetall("health:open")) == ["openrouter/openai/gpt-4o"]
 
 
 def test_without_a_cheap_route_there_is_nothing_to_split(standin: ProviderStandIn) -> None:

@@ -1,6 +1,7 @@
 -- The circuit breaker of one subject: a provider, one of its keys, or one of its models, shared by all processes.
 --   health:failures  hash  subject -> failures in a row
 --   health:open      hash  subject -> JSON {until, since, reason, probe}: left alone until then
+--   health:late:<subject>:<caller>  string  a time-out of this caller's was counted a moment ago
 
 local subject = call.subject
 
@@ -13,6 +14,11 @@ end
 local known = redis.call('HGET', 'health:open', subject)
 
 if call.verb == 'fail' then
+  -- One caller's prompts that take too long are not everybody's outage: of all that run out at a time one counts.
+  if type(call.caller) == 'number' then
+    local late = 'health:late:' .. subject .. ':' .. call.caller
+    if not redis.call('SET', late, 1, 'NX', 'PX', math.floor(call.rest / 1000)) then return {'ok'} end
+  end
   local failures = redis.call('HINCRBY', 'health:failures', subject, 1)
   if failures < call.threshold and not known then return {'ok'} end
   local since, till = whole(now), now + call.rest
