@@ -155,7 +155,8 @@ def standin_server() -> Iterator[ProviderStandIn]:
 def running_product(django_db_setup: None, standin_server: ProviderStandIn) -> Iterator[Product]:
     environment = {
         "POSTGRES_URL": address_of_the_test_database(),
-        "DJANGO_SETTINGS_MODULE": "tests.quick_settings",
+        # Each test waits for every process to hear of the counters that it emptied.
+        "USAGE_TICK_SECONDS": "0.1",
         **provider_settings(standin_server),
     }
     product = Product(environment)

@@ -15,7 +15,9 @@ from .models import normal_email
 ADDRESSES_PER_ACCOUNT = 5
 
 
-def limit_attempts(request: HttpRequest, group: str, rate: str, *, account: str | None = None) -> None:
+def limit_attempts(
+    request: HttpRequest, group: str, rate: str, *, account: str | None = None, account_rate: str | None = None
+) -> None:
     """Count this attempt for its address, and for `account` if given; raise once either is over `rate`."""
     keys = [f"address:{client_address(request)}"] + ([f"account:{account}"] if account else [])
     for key in keys:

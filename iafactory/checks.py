@@ -65,6 +65,14 @@ def clock_is_not_shifted(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
+def ticks_come_by_the_second(**kwargs: Any) -> list[CheckMessage]:
+    """Without them a process is taken for dead."""
+    if settings.USAGE_TICK_SECONDS == 1 or settings.DEVELOPMENT:
+        return []
+    return [Error("USAGE_TICK_SECONDS is for tests.", hint="Unset it.", id="iafactory.E022")]
+
+
+@register()
 def mail_password_is_not_sent_in_the_clear(**kwargs: Any) -> list[CheckMessage]:
     local = settings.EMAIL_HOST in {"localhost", "127.0.0.1", "::1"}
     if not settings.EMAIL_HOST_PASSWORD or settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or local:

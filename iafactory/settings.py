@@ -96,8 +96,8 @@ DZD_PER_USD = env.amount("DZD_PER_USD", "230")
 GROQ_BILLING = env.choice("GROQ_BILLING", "free", "paid")
 # Rows that may wait in Redis (some 1 kB each) before new calls are refused.
 USAGE_BACKLOG_LIMIT = env.integer("USAGE_BACKLOG_LIMIT", 200_000)
-# How often a process hears how things stand, and shows that it lives; 0: it does neither by itself.
-USAGE_TICK_SECONDS = 1.0
+# How often a process hears how things stand, and shows that it lives (0: neither by itself); only tests change it.
+USAGE_TICK_SECONDS = float(env.text("USAGE_TICK_SECONDS", "1"))
 # Moves the money's clock, so that a midnight can be waited for; refused in production.
 CLOCK_SHIFT_SECONDS = float(env.text("CLOCK_SHIFT_SECONDS", "0"))
 

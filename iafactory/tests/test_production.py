@@ -52,6 +52,7 @@ def test_nothing_to_complain_of_in_production() -> None:
         ({"POSTGRES_URL": ""}, "POSTGRES_URL"),
         ({"REDIS_URL": ""}, "REDIS_URL"),
         ({"CLOCK_SHIFT_SECONDS": "60"}, "CLOCK_SHIFT_SECONDS"),
+        ({"USAGE_TICK_SECONDS": "0"}, "USAGE_TICK_SECONDS"),
         ({"STAFF_2FA": "sometimes"}, "STAFF_2FA"),
     ],
 )
