@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from . import sign_ups
 from .errors import AddressTaken, BadCredentials
 from .models import User, normal_email
-from .throttle import client_address, limit_attempts, limit_guesses
+from .throttle import client_address, limit_attempts, limit_logins
 
 
 def count_sign_up(request: HttpRequest) -> None:
@@ -32,7 +32,7 @@ def sign_up(request: HttpRequest, *, email: str, password: str, language: str) -
 
 def right_password(request: HttpRequest, *, email: str, password: str) -> User:
     """Whose credentials these are; raises `BadCredentials` or `TooManyAttempts`."""
-    limit_guesses(request, username=email)
+    limit_logins(request, username=email)
     # Django's backend hashes for an unknown address too: same answer, same time, nothing to enumerate.
     user = check_password(request, username=email, password=password)
     if not isinstance(user, User):

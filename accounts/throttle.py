@@ -18,20 +18,20 @@ ADDRESSES_PER_ACCOUNT = 5
 def limit_attempts(
     request: HttpRequest, group: str, rate: str, *, account: str | None = None, account_rate: str | None = None
 ) -> None:
-    """Count this attempt for its address, and for `account` if given; raise once either is over `rate`."""
-    keys = [f"address:{client_address(request)}"] + ([f"account:{account}"] if account else [])
-    for key in keys:
-        count_attempt(request, group, rate, key=key)
+    """Count this attempt for its address, and for `account` if given (which may have a rate of its own); raise once
+    either is over."""
+    count_attempt(request, group, rate, key=f"address:{client_address(request)}")
+    if account:
+        count_attempt(request, group, account_rate or rate, key=f"account:{account}")
 
 
-def limit_guesses(request: HttpRequest, *, username: str) -> None:
+def limit_logins(request: HttpRequest, *, username: str) -> None:
     """Count a guess at a password: for its network address, and for the account however its name is spelled."""
-    rate = settings.LOGIN_LIMIT
-    count_attempt(request, "login", rate, key=f"address:{client_address(request)}")
     # Django's login form folds and strips names in this way before it looks them up.
-    name = normal_email(unicodedata.normalize("NFKC", username))
-    count, _, period = rate.partition("/")
-    count_attempt(request, "login", f"{int(count) * ADDRESSES_PER_ACCOUNT}/{period}", key=f"account:{name}")
+    account = normal_email(unicodedata.normalize("NFKC", username))
+    count, _, period = settings.LOGIN_LIMIT.partition("/")
+    account_rate = f"{int(count) * ADDRESSES_PER_ACCOUNT}/{period}"
+    limit_attempts(request, "login", settings.LOGIN_LIMIT, account=account, account_rate=account_rate)
 
 
 def count_attempt(request: HttpRequest, group: str, rate: str, *, key: str, increment: bool = True) -> None:

@@ -21,7 +21,7 @@ from django.views.decorators.cache import never_cache
 from accounts import audit, second_factor
 from accounts.errors import BadSecondFactor, TooManyAttempts
 from accounts.models import RecoveryCode, SecondFactor, User
-from accounts.throttle import limit_guesses
+from accounts.throttle import limit_logins
 
 from .errors import ERRORS, answer, sentence
 
@@ -34,7 +34,7 @@ def limited_admin_login(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
         return to_second_factor(request) if is_held_up(request) else admin.site.login(request)
     try:
-        limit_guesses(request, username=request.POST.get("username", ""))
+        limit_logins(request, username=request.POST.get("username", ""))
     except TooManyAttempts as error:
         return answer(request, error)
     response = admin.site.login(request)
