@@ -85,12 +85,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
         """Only who may do everything opens the door to another member of staff."""
         return bool(request.user.is_superuser)
 
-    def those_to_change(self, request: HttpRequest, users: QuerySet[User]) -> QuerySet[User]:
+    def those_to_change(self, request: HttpRequest, users: QuerySet[User]) -> list[User]:
         """Of the users that an action was asked for, those whom this member of staff may change; told of the others."""
-        if request.user.is_superuser or not users.filter(is_staff=True).exists():
-            return users
-        self.message_user(request, _("Members of staff are left as they are."), messages.WARNING)
-        return users.filter(is_staff=False)
+        found = [user for user in users if self.has_change_permission(request, user)]
+        if len(found) < len(users):
+            self.message_user(request, _("Members of staff are left as they are."), messages.WARNING)
+        return found
 
     @admin.action(description=_("Revoke all API keys of these accounts"), permissions=["change"])
     def revoke_api_keys(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

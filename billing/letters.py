@@ -33,8 +33,6 @@ RECEIPTS_FOR = timedelta(days=3)
 # Longer than a mail server is waited for; doubled with each try, up to the longest.
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=6)
 MOST_TRIES = 20
-# More than lead to the longest wait: what has been tried for years still has a next time.
-MOST_DOUBLINGS = 10
 # In a row, of one run.
 MOST_FAILURES = 3
 BATCH = 200
@@ -101,7 +99,7 @@ def send_due() -> int:
 
 def claimed() -> Iterator[Letter]:
     for letter in Letter.objects.due(timezone.now()).select_related("user", "invoice")[:BATCH]:
-        wait = min(FIRST_RETRY * 2 ** min(letter.tries, MOST_DOUBLINGS), LONGEST_RETRY)
+        wait = min(FIRST_RETRY * 2 ** min(letter.tries, MOST_TRIES), LONGEST_RETRY)
         # Two workers at once: whoever moves the next try from what both have read may send it.
         won = Letter.objects.filter(pk=letter.pk, next_try_at=letter.next_try_at, sent_at=None, dropped_at=None).update(
             next_try_at=timezone.now() + wait, tries=letter.tries + 1

@@ -69,7 +69,7 @@ class Running:
 
     def main_process(self, program: str) -> psutil.Process:
         """The one that the supervisor started."""
-        return next(iter(self.main_processes(program)))
+        return self.main_processes(program)[0]
 
     def main_processes(self, program: str) -> list[psutil.Process]:
         return [p for p in processes_of(self.var, program) if parent_of(p) == self.supervisor.pid]

@@ -1,16 +1,14 @@
 """The admin, its login and the API's page in a browser, under a policy that forbids everything inline: nothing breaks,
 nothing complains, nothing comes from another host."""
 
-import base64
-import re
 from collections.abc import Callable
 
 import pytest
 import requests
-from django_otp.oath import TOTP
 
 from accounts.models import User
 from conftest import person
+from tests.authenticator import code_from
 from tests.browser import NARROW, WIDE, Visitor
 from tests.product import Product
 
@@ -105,7 +103,7 @@ def test_the_second_factor_by_hand(product: Product, visit: Visit) -> None:
         visitor.shoot(f"second-factor-set-up-{language}-{width}")
         assert not visitor.is_wider_than_its_window()
         without_complaint(visitor)
-    visitor.page.fill("#code", code_shown(visitor))
+    visitor.page.fill("#code", code_from(visitor.page.content()))
     visitor.page.click("button.go")
     assert visitor.page.locator(".codes li").count() == 10
     visitor.shoot("second-factor-codes")
@@ -120,13 +118,6 @@ def test_the_second_factor_by_hand(product: Product, visit: Visit) -> None:
     other.page.wait_for_selector(".wrong")
     other.shoot("second-factor-wrong")
     without_complaint(visitor)
-
-
-def code_shown(visitor: Visitor) -> str:
-    """That of an app which has read the page."""
-    found = re.search(r"(?:[A-Z2-7]{4} ){7}[A-Z2-7]{4}", visitor.page.content())
-    assert found is not None
-    return f"{TOTP(base64.b32decode(found[0].replace(' ', ''))).token():06d}"
 
 
 def test_the_headers_of_each_kind_of_answer(product: Product) -> None:

@@ -17,10 +17,10 @@ from .ban_forms import BanForm, ban_with, lift_with
 
 @admin.action(description=gettext_lazy("Suspend these users…"), permissions=["change"])
 def suspend(model_admin: Any, request: HttpRequest, users: QuerySet[User]) -> HttpResponse | None:
-    users = model_admin.those_to_change(request, users)
+    found = model_admin.those_to_change(request, users)
     form = BanForm(request.POST if "reason" in request.POST else None)
     if form.is_valid():
-        for user in users:
+        for user in found:
             ban_with(request, user, form.cleaned_data)
         return None
     context = {
@@ -28,7 +28,7 @@ def suspend(model_admin: Any, request: HttpRequest, users: QuerySet[User]) -> Ht
         "title": _("Suspend users"),
         "opts": User._meta,
         "form": form,
-        "users": users,
+        "users": found,
     }
     return TemplateResponse(request, "usage/suspend.html", context)
 

@@ -1,6 +1,5 @@
 """Staff's second factor over the API and in the admin: without it, where it is needed, nothing of staff's opens."""
 
-import base64
 import re
 import time
 from typing import Any
@@ -21,6 +20,7 @@ from accounts.authentication import authenticate, forget_callers
 from accounts.models import RecoveryCode, SecondFactor, StaffAction, User
 from accounts.permissions import Staff
 from conftest import key_of
+from tests.authenticator import code_from
 from tests.concurrency import at_once
 
 pytestmark = pytest.mark.django_db
@@ -52,10 +52,7 @@ def code_of(user: User, *, steps: int = 0) -> str:
 
 
 def code_shown(browser: Client) -> str:
-    """That of an app which has read the page where it is set up."""
-    found = re.search(r"(?:[A-Z2-7]{4} ){7}[A-Z2-7]{4}", browser.get(PAGE).content.decode())
-    assert found is not None
-    return f"{TOTP(base64.b32decode(found[0].replace(' ', ''))).token():06d}"
+    return code_from(browser.get(PAGE).content.decode())
 
 
 def enrol(user: User) -> None:

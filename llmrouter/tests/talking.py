@@ -1,6 +1,7 @@
 """Somebody with a key and something to say, for the tests of both dialects."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.test import Client
@@ -60,3 +61,12 @@ def text_of(events: list[Any]) -> str:
         for event in events
         if event != "[DONE]" and event.get("choices")
     )
+
+
+def hang_up_after(pieces: int, response: Any) -> None:
+    """As gunicorn does it: read so far, and then close (without Django's signals, which would end the test)."""
+    content: Iterator[bytes] = iter(response.streaming_content)
+    for _ in range(pieces):
+        next(content)
+    for close in response._resource_closers:
+        close()

@@ -13,7 +13,7 @@ from llmrouter.providers import registry
 from llmrouter.providers.registry import PROVIDERS, connection, load
 from tests.standins.provider import ProviderStandIn
 
-from .talking import Talker
+from .talking import Talker, events_of
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +56,7 @@ def test_one_entry_adds_a_provider(
     answer = pro.say(model="waha-1")
     assert (answer["provider"], answer["model"]) == ("wahaoran", "waha-1")
     assert answer["cost"] > 0
-    pro.complete(model="waha-1", stream=True, seed=4)
+    events_of(pro.complete(model="waha-1", stream=True, seed=4))
     plain, streamed = standin["wahaoran"].calls
     assert plain.key == "waha-12345678"
     assert plain.body["max_completion_tokens"] == 900

@@ -1,6 +1,5 @@
 """Streams: pieces as they come, a settled bill, and an end that says what happened."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +19,7 @@ from tests.standins.provider import (
 )
 from usage import budget
 
-from .talking import Talker, events_of, rows, text_of
+from .talking import Talker, events_of, hang_up_after, rows, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
 
@@ -207,15 +206,6 @@ def test_tool_calls_in_pieces(pro: Talker, standin: ProviderStandIn) -> None:
     assert last["finish_reason"] == "tool_calls"
     # The stand-in leaves out the index, as Gemini does.
     assert last["delta"]["tool_calls"] == [{"index": 0, **call}]
-
-
-def hang_up_after(pieces: int, response: Any) -> None:
-    """As gunicorn does it: read so far, and then close (without Django's signals, which would end the test)."""
-    content: Iterator[bytes] = iter(response.streaming_content)
-    for _ in range(pieces):
-        next(content)
-    for close in response._resource_closers:
-        close()
 
 
 def test_costs_are_exact_to_the_nano_dollar(pro: Talker, standin: ProviderStandIn) -> None:
