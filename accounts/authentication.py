@@ -6,26 +6,20 @@ What a credential stands for is remembered (see `fresh`), so a caller who was he
 import math
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
-from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from . import holders, second_factor
+from . import holders, key_uses, second_factor
 from .errors import AccountsAway, BadCredentials, ExpiredToken, Unauthenticated
 from .fresh import Fresh, StoreAway
-from .holders import Holder, KeyUse
+from .holders import Holder
 from .keys import PREFIX, digest_of
-from .models import ApiKey, User
+from .models import User
 from .tokens import SECOND_FACTOR, is_of_this_password
-
-# The last use of a key is told to the minute: one write a minute, not one a call.
-LAST_USE_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +63,9 @@ def authenticate(header: str | None) -> Caller:
         raise AccountsAway from error
     if caller.valid_until <= time.time():
         raise ExpiredToken
+    if caller.api_key_id is not None:
+        # Outside of the load: if this write fails or waits, the caller is known all the same.
+        key_uses.note(caller.api_key_id)
     return caller
 
 
@@ -97,17 +94,8 @@ def _load_api_key(token: str) -> Caller:
     if found is None:
         raise BadCredentials
     owner, use = found
-    note_the_use_of(use)
+    key_uses.saw(use)
     return _caller(owner, api_key_id=use.id)
-
-
-def note_the_use_of(key: KeyUse) -> None:
-    now = timezone.now()
-    noted_before = now - LAST_USE_EVERY
-    if key.last_used_at is not None and key.last_used_at >= noted_before:
-        return
-    # Two processes may note the same minute; the condition lets one of them write.
-    ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=noted_before), pk=key.id).update(last_used_at=now)
 
 
 def _load_jwt(token: str) -> Caller:
@@ -146,3 +134,4 @@ _callers: Fresh[str, Caller] = Fresh(_load)
 def forget_callers() -> None:
     """Make this process ask PostgreSQL again about everyone (the other processes do within 5 s)."""
     _callers.clear()
+    key_uses.forget()

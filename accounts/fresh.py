@@ -2,9 +2,10 @@
 
 Fresh for 5 s, so that a change made anywhere (the admin, another process, plain SQL) is in force within 5 s everywhere.
 While PostgreSQL cannot be asked it is served stale, up to 10 minutes old; after that, or for what was never known,
-`StoreAway` is raised.
+`StoreAway` is raised. A statement that fails for a reason of its own (a lock, a timeout) concerns its key alone.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -14,14 +15,19 @@ from typing import Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
 
+from . import postgres
 from .deadline import TooLate, at_most
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
 STALE_SECONDS = 600.0
 # A question that takes longer was asked of a server that is away, frozen or overrun.
 ANSWER_SECONDS = 2.5
 # While PostgreSQL is away one caller in this many seconds finds out whether it is back; the others do not wait for it.
+# A key whose statement failed is not asked for again during so many seconds either.
 ASK_AGAIN_SECONDS = 1.0
+MOST_FAILED = 1000
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -45,13 +51,15 @@ class Fresh(Generic[Key, Value]):
         self._size = size
         self._entries: dict[Key, Remembered[Value]] = {}
         self._locks = [threading.Lock() for _ in range(64)]
+        # Keys whose statement failed although PostgreSQL is there, and when each may be asked for again.
+        self._failed: dict[Key, float] = {}
 
     def get(self, key: Key) -> Value:
         entry = self._entries.get(key)
         if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
             return entry.value
         failures = _store.failures
-        if _store.do_without():
+        if self._has_just_failed(key) or _store.do_without():
             return self._stale(key)
         # A crowd of one caller's requests arrives on an expired entry: one of them asks, the others wait for it.
         with _held(self._locks[hash(key) % len(self._locks)]):
@@ -59,7 +67,8 @@ class Fresh(Generic[Key, Value]):
             if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
                 return entry.value
             # If it asked in vain, they do not each do so again.
-            return self._ask(key) if _store.failures == failures else self._stale(key)
+            in_vain = _store.failures != failures or self._has_just_failed(key)
+            return self._stale(key) if in_vain else self._ask(key)
 
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
@@ -73,10 +82,10 @@ class Fresh(Generic[Key, Value]):
         try:
             with at_most(ANSWER_SECONDS):
                 value = self._load(key)
-        except (OperationalError, InterfaceError, TooLate):
+        except (OperationalError, InterfaceError, TooLate) as error:
             # In the middle of a question the connection is of no more use.
             release_connection()
-            _store.went_away()
+            self._note_failure(key, error)
             return self._stale(key)
         except Exception:
             self._entries.pop(key, None)
@@ -84,11 +93,27 @@ class Fresh(Generic[Key, Value]):
             _store.ask_again_now()
             raise
         _store.is_there()
+        self._failed.pop(key, None)
         self._entries.pop(key, None)
         self._entries[key] = Remembered(value, asked_at)
         if len(self._entries) > self._size:
             self._entries.pop(next(iter(self._entries)), None)
         return value
+
+    def _note_failure(self, key: Key, error: Exception) -> None:
+        """Without PostgreSQL the whole process does without it; otherwise this key alone waits for a second."""
+        if postgres.is_away(error):
+            _store.went_away()
+            return
+        # Not the error's text: it may name what was looked for.
+        logger.error("Error: a question to PostgreSQL failed (%s)", type(error.__cause__ or error).__name__)
+        _store.is_there()
+        if len(self._failed) > MOST_FAILED:
+            self._failed.clear()
+        self._failed[key] = time.monotonic() + ASK_AGAIN_SECONDS
+
+    def _has_just_failed(self, key: Key) -> bool:
+        return bool(self._failed) and time.monotonic() < self._failed.get(key, 0.0)
 
     def _stale(self, key: Key) -> Value:
         entry = self._entries.get(key)
@@ -134,6 +159,9 @@ class _Store:
         self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
         return False
 
+    def is_known_away(self) -> bool:
+        return self._ask_again_at is not None
+
     def went_away(self) -> None:
         self.failures += 1
         self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
@@ -147,3 +175,8 @@ class _Store:
 
 
 _store = _Store()
+
+
+def is_away() -> bool:
+    """Whether PostgreSQL was away when this process last asked it."""
+    return _store.is_known_away()

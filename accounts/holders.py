@@ -19,6 +19,14 @@ BY_KEY = """
     LEFT JOIN soft_bans b ON b.user_id = u.id AND b.lifted_at IS NULL AND b.until > %(now)s
     WHERE k.digest = %(digest)s AND k.revoked_at IS NULL AND u.is_active
 """
+# SKIP LOCKED: a caller does not wait for a transaction that holds the row (a bulk update, a page of staff).
+# Two processes may note the same minute; the condition, judged on the locked row, lets one of them write.
+NOTE_USE = """
+    UPDATE api_keys SET last_used_at = %(now)s WHERE id = (
+        SELECT id FROM api_keys WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < %(before)s)
+        FOR UPDATE SKIP LOCKED
+    )
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,12 @@ def owner_of_key(digest: str) -> tuple[Holder, KeyUse] | None:
     """Of a key that was not revoked."""
     row = _row(BY_KEY, {"digest": digest, "now": timezone.now()})
     return None if row is None else (_holder(row[:5]), KeyUse(*row[5:]))
+
+
+def note_use(key_id: int, *, now: datetime, before: datetime) -> None:
+    """Write the last use of a key, unless it was used since `before` or another transaction holds the row."""
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE_USE, {"id": key_id, "now": now, "before": before})
 
 
 def _row(statement: str, about: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -1,7 +1,9 @@
 """Whether the two servers answer, each within two seconds."""
 
 from django.db import DatabaseError, connection
+from redis.exceptions import ResponseError
 
+from accounts import postgres
 from accounts.deadline import TooLate, at_most
 from accounts.fresh import release_connection
 from usage.errors import RedisAway
@@ -14,8 +16,11 @@ def postgres_answers() -> bool:
     try:
         with at_most(PROBE_SECONDS), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except (DatabaseError, TooLate):
+    except TooLate:
         return False
+    except DatabaseError as error:
+        # A pool without a free connection, or a refused statement, is no outage.
+        return not postgres.is_away(error)
     finally:
         release_connection()
     return True
@@ -25,5 +30,6 @@ def redis_answers() -> bool:
     try:
         with reaching_redis() as redis:
             return bool(redis.ping())
-    except RedisAway:
-        return False
+    except RedisAway as away:
+        # BUSY: it answers, and runs one slow script meanwhile.
+        return isinstance(away.__cause__, ResponseError) and str(away.__cause__).startswith("BUSY")

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.fresh import ANSWER_SECONDS
+from accounts.key_uses import NOTE_SECONDS
 from iafactory.probes import PROBE_SECONDS
 from usage.budget import RECOUNT_SECONDS
 from usage.process import RECOVERY_SECONDS, REGISTER_SECONDS
@@ -40,6 +41,6 @@ def test_probes_of_an_absent_postgresql_leave_nobody_in_the_line() -> None:
 
 def test_every_limit_to_a_question_outlasts_the_pools_own() -> None:
     own = connection.settings_dict["OPTIONS"]["pool"]["timeout"]
-    limits = (PROBE_SECONDS, ANSWER_SECONDS, REGISTER_SECONDS, RECOUNT_SECONDS, RECOVERY_SECONDS)
+    limits = (PROBE_SECONDS, ANSWER_SECONDS, NOTE_SECONDS, REGISTER_SECONDS, RECOUNT_SECONDS, RECOVERY_SECONDS)
     # With time to spare on a busy machine.
     assert own + 0.5 <= min(limits)
