@@ -73,6 +73,7 @@ class UsageTodayView(APIView):
 class UsageRowSerializer(serializers.ModelSerializer[UsageLog]):
     tokens = serializers.SerializerMethodField()
     cost = serializers.DecimalField(18, 9, source="cost_usd")
+    charged = serializers.DecimalField(18, 9, source="payers_amount", help_text="Dollars of your day; 0 for a failure.")
 
     class Meta:
         model = UsageLog
@@ -85,6 +86,7 @@ class UsageRowSerializer(serializers.ModelSerializer[UsageLog]):
             "provider",
             "tokens",
             "cost",
+            "charged",
             "latency_ms",
             "endpoint",
             "streamed",

@@ -66,6 +66,7 @@ class UsageLogAdmin(ReadOnlyAdmin):
         "tokens_input",
         "tokens_output",
         "cost_usd",
+        "charged_usd",
         "latency_ms",
         "error_message",
         "estimated",

@@ -186,14 +186,19 @@ class Ticket:
             facts=self._facts,
         )
         this_process().began(flight)
-        return Attempt(flight, max_tokens)
+        return Attempt(flight, max_tokens, user_budget=self.asked.entitlement.user_daily_budget)
 
 
 class Attempt:
-    """One try of one route, with a hold and a row of its own. `max_tokens` is the output that the hold pays for."""
+    """One try of one route, with a hold and a row of its own. `max_tokens` is the output that the hold pays for.
 
-    def __init__(self, flight: Flight, max_tokens: int) -> None:
+    An end has two amounts (docs/guarantees.md): what counts in the operator's budget, and what the caller is charged.
+    The caller is charged nothing for an answer that cannot be used, up to `user_budget` nano-dollars a day.
+    """
+
+    def __init__(self, flight: Flight, max_tokens: int, *, user_budget: int | None) -> None:
         self.max_tokens = max_tokens
+        self.user_budget = user_budget
         self.hold = flight.hold
         self.ended = False
         self.fallback_level = 0
@@ -211,22 +216,29 @@ class Attempt:
                 self.hold,
                 extra={"request_id": self._flight.request_id, "provider": self._flight.provider},
             )
-        self._end(usage, counted=True)
+        self._end(usage, charged=usage.cost, counted=True)
 
     def refuse(self, code: str) -> None:
         """The provider answered with an error: it bills nothing."""
-        self._end(Usage(), error=code, counted=self.delivered)
+        self._end(Usage(), charged=0, error=code, counted=self.delivered)
 
-    def unknown(self, code: str) -> None:
-        """Nobody can tell what it cost: the whole hold, until a late usage says otherwise."""
-        self._end(Usage(cost=self.hold, estimated=True), error=code, counted=self.delivered)
+    def unknown(self, code: str, usage: Usage | None = None) -> None:
+        """The caller cannot use what came. It costs what the provider told (`usage`), else the whole hold until a late
+        usage says otherwise; the caller is charged nothing."""
+        billed = usage or Usage(cost=self.hold, estimated=True)
+        self._end(billed, charged=0, error=code, counted=self.delivered)
+
+    def hung_up(self, code: str) -> None:
+        """The caller left before the answer was whole. It may be billed, so the whole hold is charged."""
+        billed = Usage(cost=self.hold, estimated=True)
+        self._end(billed, charged=billed.cost, error=code, counted=self.delivered)
 
     def unsent(self) -> None:
         """Known never to have reached the provider: no cost and no row."""
         self.ended = True
         this_process().settle(self._flight, UNSENT)
 
-    def _end(self, usage: Usage, *, counted: bool, error: str = "") -> None:
+    def _end(self, usage: Usage, *, charged: int, counted: bool, error: str = "") -> None:
         self.ended = True
         says = {
             "tokens_input": usage.tokens_input,
@@ -238,7 +250,8 @@ class Attempt:
             "error_message": error,
             "fallback_level": self.fallback_level,
         }
-        this_process().settle(self._flight, End(usage.cost, says, usage.estimated, counted))
+        end = End(usage.cost, charged, self.user_budget, says, usage.estimated, counted)
+        this_process().settle(self._flight, end)
 
     def __enter__(self) -> Attempt:
         return self
@@ -246,8 +259,13 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # No path leaks a hold or loses a cost: what nobody ended, for whatever reason, is unknown.
-        if not self.ended:
+        # No path leaks a hold or loses a cost: an attempt that no code ended is settled at its whole hold.
+        if self.ended:
+            return
+        if isinstance(error, GeneratorExit):
+            # A stream is closed by its caller's hang-up only.
+            self.hung_up("interrupted")
+        else:
             self.unknown("interrupted" if kind is None or not issubclass(kind, Exception) else "internal_error")
 
 

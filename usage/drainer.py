@@ -31,25 +31,27 @@ BATCH = 2000
 INSERT = """
     INSERT INTO llm_usage_logs AS known (
         request_id, attempt, user_id, tier, provider, model, requested_model, tokens_input, tokens_output, cost_usd,
-        list_cost_usd, latency_ms, endpoint, streamed, finish_reason, error_flag, error_message, estimated, counted,
-        fallback_level, budget_fallback, split_turn, client_request_id, api_key_id, created_at
+        charged_usd, list_cost_usd, latency_ms, endpoint, streamed, finish_reason, error_flag, error_message,
+        estimated, counted, fallback_level, budget_fallback, split_turn, client_request_id, api_key_id, created_at
     )
     SELECT
         request_id, attempt, user_id, coalesce(tier, ''), provider, model, coalesce(requested_model, ''),
-        coalesce(tokens_input, 0), coalesce(tokens_output, 0), cost / 1000000000, coalesce(list_cost, 0) / 1000000000,
-        coalesce(latency_ms, 0), coalesce(endpoint, ''), coalesce(streamed, false), coalesce(finish_reason, ''),
-        coalesce(error_flag, false), coalesce(error_message, ''), coalesce(estimated, false), coalesce(counted, true),
-        coalesce(fallback_level, 0), coalesce(budget_fallback, false), split_turn, coalesce(client_request_id, ''),
-        api_key_id, timestamptz 'epoch' + created_us * interval '1 microsecond'
+        coalesce(tokens_input, 0), coalesce(tokens_output, 0), cost / 1000000000, coalesce(charged, cost) / 1000000000,
+        coalesce(list_cost, 0) / 1000000000, coalesce(latency_ms, 0), coalesce(endpoint, ''), coalesce(streamed, false),
+        coalesce(finish_reason, ''), coalesce(error_flag, false), coalesce(error_message, ''),
+        coalesce(estimated, false), coalesce(counted, true), coalesce(fallback_level, 0),
+        coalesce(budget_fallback, false), split_turn, coalesce(client_request_id, ''), api_key_id,
+        timestamptz 'epoch' + created_us * interval '1 microsecond'
     FROM json_to_recordset(%s) AS row (
         request_id uuid, attempt int, user_id bigint, tier text, provider text, model text, requested_model text,
-        tokens_input int, tokens_output int, cost numeric, list_cost numeric, latency_ms int, endpoint text,
-        streamed bool, finish_reason text, error_flag bool, error_message text, estimated bool, counted bool,
+        tokens_input int, tokens_output int, cost numeric, charged numeric, list_cost numeric, latency_ms int,
+        endpoint text, streamed bool, finish_reason text, error_flag bool, error_message text, estimated bool, counted bool,
         fallback_level int, budget_fallback bool, split_turn int, client_request_id text,
         api_key_id bigint, created_us bigint
     )
     ON CONFLICT (request_id, attempt) DO UPDATE SET
         tokens_input = excluded.tokens_input, tokens_output = excluded.tokens_output, cost_usd = excluded.cost_usd,
+        charged_usd = excluded.charged_usd,
         list_cost_usd = excluded.list_cost_usd, latency_ms = excluded.latency_ms,
         finish_reason = excluded.finish_reason, error_flag = excluded.error_flag,
         error_message = excluded.error_message, estimated = false, counted = excluded.counted
@@ -59,10 +61,12 @@ INSERT = """
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A row on its way, unopened."""
+    """A row on its way, unopened. `charged` is the payer's amount, which only the script knows for certain; None in
+    entries of releases before it."""
 
     stream_id: str
     text: str
+    charged: str | None = None
 
 
 def drain() -> int:
@@ -101,7 +105,7 @@ def drainer_is_me() -> bool:
 def read_after(mark: str) -> list[Letter]:
     with reaching_redis() as redis:
         found = redis.xrange(STREAM, min=f"({mark}", count=BATCH)
-    return [Letter(stream_id, fields.get("row", "")) for stream_id, fields in found]
+    return [Letter(stream_id, fields.get("row", ""), fields.get("charged")) for stream_id, fields in found]
 
 
 def write(letters: list[Letter]) -> None:
@@ -134,7 +138,7 @@ def bury(letter: Letter, error: Exception) -> None:
         row = orjson.loads(letter.text)
         money = {name: row[name] for name in ("request_id", "attempt", "user_id", "cost", "created_us")}
         with transaction.atomic():
-            insert([Letter(letter.stream_id, orjson.dumps(money | UNREADABLE).decode())])
+            insert([Letter(letter.stream_id, orjson.dumps(money | UNREADABLE).decode(), letter.charged)])
     except MALFORMED:
         logger.error("Error: the cost of usage row %s is not in the table", letter.stream_id)
 
@@ -142,7 +146,7 @@ def bury(letter: Letter, error: Exception) -> None:
 def insert(letters: Iterable[Letter]) -> None:
     rows: dict[tuple[str, int], dict[str, object]] = {}
     for letter in letters:
-        row = orjson.loads(letter.text)
+        row = orjson.loads(letter.text) | {"charged": letter.charged}
         key = (row["request_id"], row["attempt"])
         # An estimate and its true usage in one batch: one statement may touch a row only once.
         if key not in rows or (rows[key].get("estimated") and not row.get("estimated")):

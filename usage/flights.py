@@ -46,6 +46,24 @@ class NamedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class TableRow:
+    """What the table says of an attempt: the operator's amount (`cost`) and the payer's, in nano-dollars."""
+
+    estimated: bool
+    cost: int
+    charged: int
+
+    def takes(self, *, estimated: bool) -> bool:
+        """Whether it waits for such a row: an estimate gives way to the true usage, and nothing else gives way."""
+        return self.estimated and not estimated
+
+
+def as_numbers(row: TableRow | None) -> Call:
+    """How a script is given what the table has: -1 for no row."""
+    return {"in_table": row.cost if row else -1, "charged_in_table": row.charged if row else 0}
+
+
+@dataclass(frozen=True, slots=True)
 class Flight(NamedAttempt):
     """An attempt under way. `hold` is in nano-dollars, `admitted_at` in microseconds since the epoch; `facts` is the
     JSON of what the row will say of the call, whatever becomes of the attempt."""
@@ -60,14 +78,14 @@ class Flight(NamedAttempt):
     hold: int
     facts: str
 
-    def as_call(self, *, in_table: int) -> Call:
-        """`in_table` is the table's estimate of it, or -1: whoever is taken for dead has its attempts settled."""
+    def as_call(self, *, in_table: TableRow | None) -> Call:
+        """`in_table` is the table's estimate of it: the attempts of a process that is taken for dead are settled."""
         return {
             "request": self.request_id,
             "attempt": self.attempt,
             "user": self.user_id,
             "day": self.day,
-            "in_table": in_table,
+            **as_numbers(in_table),
             # As text: JSON numbers of this size do not survive Lua.
             "admitted_at": str(self.admitted_at),
             "provider": self.provider,
@@ -79,19 +97,24 @@ class Flight(NamedAttempt):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended: its cost in nano-dollars, and what its row says beside the facts of the flight.
+    """How an attempt ended: its two amounts in nano-dollars, and what its row says beside the facts of the flight.
 
-    `unsent`: it is known never to have reached a provider. `counted`: the message counts.
+    `cost` is the operator's amount: what the provider billed, or a safe bound of it. `charged` is the payer's amount:
+    the same, or 0 for an answer that the payer cannot use. `user_budget` is the user's daily amount, or None: it bounds
+    what is waived in a day, and what a late truth may still charge. `unsent`: it is known never to have reached a
+    provider. `counted`: the message counts.
     """
 
     cost: int = 0
+    charged: int = 0
+    user_budget: int | None = None
     says: Call | None = None
     estimated: bool = False
     counted: bool = False
     unsent: bool = False
 
-    def as_call(self, flight: Flight, *, lost: bool = False, in_table: int = -1) -> Call:
-        """`lost`: Redis came back knowing neither hold nor row; `in_table` is the table's estimate of it, or -1."""
+    def as_call(self, flight: Flight, *, lost: bool = False, in_table: TableRow | None = None) -> Call:
+        """`lost`: Redis came back knowing neither hold nor row; `in_table` is the table's estimate of it."""
         return {
             "request": flight.request_id,
             "attempt": flight.attempt,
@@ -99,12 +122,14 @@ class End:
             "day": flight.day,
             "admitted_at": str(flight.admitted_at),
             "cost": self.cost,
+            "charged": self.charged,
+            "user_budget": -1 if self.user_budget is None else self.user_budget,
             "row": self.row(flight),
             "estimated": self.estimated,
             "counted": self.counted,
             "unsent": self.unsent,
             "lost": lost,
-            "in_table": in_table,
+            **as_numbers(in_table),
         }
 
     def row(self, flight: Flight) -> str:
@@ -124,7 +149,8 @@ class End:
 
 
 def cut_short(flight: Flight, why: str) -> End:
-    """The end of an attempt that nobody will see through: its whole hold."""
+    """The end of an attempt that this process breaks off: its whole hold for the operator, and nothing for the payer,
+    who gets no usable answer."""
     says = {"error_flag": True, "error_message": why}
     return End(cost=flight.hold, says=says, estimated=True, counted=True)
 

@@ -16,7 +16,7 @@ from django.db import connection
 from billing.money import nano_nearest
 
 from .clock import zone
-from .flights import AttemptKey
+from .flights import AttemptKey, TableRow
 from .redis import reaching_redis
 
 STREAM = "usage:stream"
@@ -25,13 +25,14 @@ READ_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row on its way; `moved` is what it did to the counter of `day`, in nano-dollars. `key` None: it cannot be
-    read, and will be dead-lettered, but its money counts."""
+    """A row on its way: `moved` is what it did to the counter of `day`, `charged` what it did to the user's (both in
+    nano-dollars). `key` None: it cannot be read, and will be dead-lettered, but its money counts."""
 
     stream_id: str
     day: str
     user_id: int
     moved: int
+    charged: int
     key: AttemptKey | None
     estimated: bool = False
     counted: bool = True
@@ -40,26 +41,16 @@ class Entry:
     @classmethod
     def parse(cls, stream_id: str, fields: dict[str, str]) -> "Entry":
         day, user_id, moved = fields.get("day", ""), int(fields.get("user", 0)), int(fields.get("moved", 0))
+        # Entries of releases before the payer's amount have no such field: the payer was charged the cost.
+        charged = int(fields.get("charge_moved", moved))
         try:
             row: dict[str, Any] = orjson.loads(fields.get("row", ""))
             key = UUID(row["request_id"]), int(row["attempt"])
             created_us = int(row["created_us"])
         except (ValueError, KeyError, TypeError):
-            return cls(stream_id, day, user_id, moved, None)
+            return cls(stream_id, day, user_id, moved, charged, None)
         estimated, counted = bool(row.get("estimated")), bool(row.get("counted", True))
-        return cls(stream_id, day, user_id, moved, key, estimated, counted, created_us)
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """What the table says of an attempt; the cost in nano-dollars."""
-
-    estimated: bool
-    cost: int
-
-    def takes(self, *, estimated: bool) -> bool:
-        """Whether it waits for such a row: an estimate gives way to the true usage, and nothing else gives way."""
-        return self.estimated and not estimated
+        return cls(stream_id, day, user_id, moved, charged, key, estimated, counted, created_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +117,14 @@ def in_table(keys: Iterable[AttemptKey]) -> dict[AttemptKey, TableRow]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT request_id, attempt, estimated, cost_usd FROM llm_usage_logs
+            SELECT request_id, attempt, estimated, cost_usd, coalesce(charged_usd, cost_usd) FROM llm_usage_logs
             JOIN unnest(%s::uuid[], %s::int[]) AS wanted (request_id, attempt) USING (request_id, attempt)
             """,
             [[request for request, _ in wanted], [attempt for _, attempt in wanted]],
         )
         return {
-            (request, attempt): TableRow(estimated, nano_nearest(cost))
-            for request, attempt, estimated, cost in cursor.fetchall()
+            (request, attempt): TableRow(estimated, nano_nearest(cost), nano_nearest(charged))
+            for request, attempt, estimated, cost, charged in cursor.fetchall()
         }
 
 

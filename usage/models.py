@@ -1,5 +1,6 @@
 """What you used: one row per attempt that reached a provider, and what keeps the ledger whole."""
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
@@ -27,6 +28,13 @@ class UsageLog(models.Model):
     tokens_input = models.PositiveIntegerField(_("input tokens"), db_default=0)
     tokens_output = models.PositiveIntegerField(_("output tokens"), db_default=0)
     cost_usd = models.DecimalField(_("cost (USD)"), max_digits=18, decimal_places=9, db_default=0)
+    charged_usd = models.DecimalField(
+        _("charged (USD)"),
+        max_digits=18,
+        decimal_places=9,
+        null=True,
+        help_text=_("What counts for the customer: 0 for an answer that could not be used. Empty: the cost."),
+    )
     list_cost_usd = models.DecimalField(_("list price (USD)"), max_digits=18, decimal_places=9, db_default=0)
     latency_ms = models.PositiveIntegerField(_("latency (ms)"), db_default=0)
     endpoint = models.CharField(_("endpoint"), max_length=64, db_default="")
@@ -64,6 +72,11 @@ class UsageLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id}/{self.attempt}"
+
+    @property
+    def payers_amount(self) -> Decimal:
+        """What the customer was charged, in dollars."""
+        return self.cost_usd if self.charged_usd is None else self.charged_usd
 
 
 class LedgerState(models.Model):

@@ -39,7 +39,9 @@ class Day:
 
     spent: int = 0
     held: int = 0
+    # What users were charged, and what of the cost of their calls was waived.
     spent_by: Counter[int] = field(default_factory=Counter)
+    waived_by: Counter[int] = field(default_factory=Counter)
     held_by: Counter[int] = field(default_factory=Counter)
     messages: Counter[int] = field(default_factory=Counter)
 
@@ -139,21 +141,24 @@ def count_day(day: date, kept: Kept) -> Day:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT user_id, sum(cost_usd), count(DISTINCT request_id) FILTER (WHERE counted)
+            SELECT user_id, sum(cost_usd), sum(coalesce(charged_usd, cost_usd)),
+                   count(DISTINCT request_id) FILTER (WHERE counted)
             FROM llm_usage_logs WHERE created_at >= %s AND created_at < %s GROUP BY user_id
             """,
             day_bounds(day),
         )
-        for user_id, cost, messages in cursor.fetchall():
+        for user_id, cost, charged, messages in cursor.fetchall():
             counted.spent += nano_nearest(cost)
-            counted.spent_by[user_id] = nano_nearest(cost)
+            counted.spent_by[user_id] = nano_nearest(charged)
+            counted.waived_by[user_id] = nano_nearest(cost - charged)
             counted.messages[user_id] = messages
     # Messages that may not be in the table: those of rows on their way, and those not answered yet.
     elsewhere = {UUID(m.request_id): m.user_id for m in kept.messages if m.day == day.isoformat()}
     for entry in kept.rows:
         if entry.day == day.isoformat():
             counted.spent += entry.moved
-            counted.spent_by[entry.user_id] += entry.moved
+            counted.spent_by[entry.user_id] += entry.charged
+            counted.waived_by[entry.user_id] += entry.moved - entry.charged
             if entry.counted and entry.key is not None:
                 elsewhere[entry.key[0]] = entry.user_id
     for hold in kept.holds:
@@ -179,6 +184,7 @@ def write_day(day: date, is_today: bool, counted: Day) -> None:
     quota_key, held_key, users_key = f"quota:{day}", f"budget:{day}:held", f"budget:{day}:users"
     users = {f"{user_id}:spent": amount for user_id, amount in counted.spent_by.items() if amount}
     users |= {f"{user_id}:held": amount for user_id, amount in counted.held_by.items() if amount}
+    users |= {f"{user_id}:waived": amount for user_id, amount in counted.waived_by.items() if amount}
     spent = max(0, counted.spent - reset_offset(day))
     with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
         batch.delete(quota_key, users_key)

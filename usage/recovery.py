@@ -25,7 +25,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 
 from . import clock
-from .flights import End, Flight
+from .flights import End, Flight, TableRow
 from .ids import is_after
 from .ledger import STREAM, in_table, pending
 from .models import GatewayProcess, LedgerState
@@ -144,7 +144,7 @@ def hand_in(process: Process, epoch: str) -> None:
         {
             "epoch": epoch,
             "messages": [m.as_call(counted=UUID(m.request_id) in counted) for m in messages],
-            "flights": [f.as_call(in_table=written[f.key].cost if f.key in written else -1) for f in flights],
+            "flights": [f.as_call(in_table=written.get(f.key)) for f in flights],
         },
     )
     for flight, end, known in ends_to_tell_again(process):
@@ -153,8 +153,8 @@ def hand_in(process: Process, epoch: str) -> None:
         process.handed_in(flight, end, values)
 
 
-def ends_to_tell_again(process: Process) -> list[tuple[Flight, End, int]]:
-    """Ends whose row is in neither the stream nor the table, with the estimate that the table has of it (or -1).
+def ends_to_tell_again(process: Process) -> list[tuple[Flight, End, TableRow | None]]:
+    """Ends whose row is in neither the stream nor the table, with the estimate that the table has of it.
 
     Receipts, and ends of which nobody knows whether Redis took them. The stream is asked before the table: a row goes
     from the one to the other.
@@ -166,14 +166,8 @@ def ends_to_tell_again(process: Process) -> list[tuple[Flight, End, int]]:
     streamed = {(entry.key, entry.estimated) for batch in pending() for entry in batch}
     missing = [(flight, end) for flight, end in kept if (flight.key, end.estimated) not in streamed]
     written = in_table(flight.key for flight, _ in missing)
-    found = []
-    for flight, end in missing:
-        row = written.get(flight.key)
-        if row is None:
-            found.append((flight, end, -1))
-        elif row.takes(estimated=end.estimated):
-            found.append((flight, end, row.cost))
-    return found
+    found = [(flight, end, written.get(flight.key)) for flight, end in missing]
+    return [(flight, end, row) for flight, end, row in found if row is None or row.takes(estimated=end.estimated)]
 
 
 def redis_clock() -> int:

@@ -19,7 +19,7 @@ class Billed:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of `llm_usage_logs`."""
+    """A row of `llm_usage_logs`. `cost` is the operator's amount, `charged` the customer's, in nano-dollars."""
 
     marker: str
     request_id: str
@@ -27,6 +27,8 @@ class Row:
     user_id: int
     provider: str
     cost: int
+    charged: int
+    failed: bool
     estimated: bool
     counted: bool
     day: date
@@ -38,6 +40,7 @@ class Counters:
 
     spent: dict[date, int] = field(default_factory=dict)
     held: dict[date, int] = field(default_factory=dict)
+    # What users were charged.
     spent_by: dict[tuple[date, int], int] = field(default_factory=dict)
     held_by: dict[tuple[date, int], int] = field(default_factory=dict)
     messages: dict[tuple[date, int], int] = field(default_factory=dict)
@@ -72,6 +75,7 @@ def audit(books: Books) -> list[str]:
     """Every violation, as a sentence; empty where the promises hold."""
     return [
         *attempts_and_rows(books.billed, books.rows),
+        *charges(books.rows),
         *over_budget(books),
         *counters_against_table(books),
         *quotas(books),
@@ -112,36 +116,50 @@ def tells(row: Row, cost: int) -> bool:
     return row.cost >= cost if row.estimated else row.cost == cost
 
 
+def charges(rows: Iterable[Row]) -> list[str]:
+    """A customer is charged the cost; nothing only for an answer that failed."""
+    return [
+        f"{row.marker}: charged {row.charged} for a cost of {row.cost}"
+        for row in rows
+        if row.charged != row.cost and not (row.failed and row.charged == 0)
+    ]
+
+
 def over_budget(books: Books) -> list[str]:
-    """What was billed never passed the budget; nor did what was spent and held at any instant that was looked at."""
+    """What was billed never passed the budget; nor did spent and held at any instant that was looked at. What a user was
+    charged never passed the daily amount."""
     found = []
     day_of = {row.marker: row.day for row in books.rows}
-    user_of = {row.marker: row.user_id for row in books.rows}
     by_day: Counter[date] = Counter()
-    by_user: Counter[tuple[date, int]] = Counter()
     for call in sorted(books.billed, key=lambda call: call.at):
         if call.marker not in day_of:
             continue  # told by `attempts_and_rows`
-        day, user = day_of[call.marker], user_of[call.marker]
+        day = day_of[call.marker]
         by_day[day] += call.cost
-        by_user[day, user] += call.cost
-        limit = books.limits[user].budget
         if by_day[day] > books.budget:
             found.append(f"{day}: billed {by_day[day]} of a budget of {books.budget} at {call.at:.3f}")
-        if limit is not None and by_user[day, user] > limit:
-            found.append(f"{day}: user {user} was billed {by_user[day, user]} of {limit}")
+    for (day, user), charged in charged_by_user(books.rows).items():
+        limit = books.limits[user].budget
+        if limit is not None and charged > limit:
+            found.append(f"{day}: user {user} was charged {charged} of {limit}")
     if books.peak > books.budget:
         found.append(f"spent and held came to {books.peak} of a budget of {books.budget}")
+    return found
+
+
+def charged_by_user(rows: Iterable[Row]) -> Counter[tuple[date, int]]:
+    found: Counter[tuple[date, int]] = Counter()
+    for row in rows:
+        found[row.day, row.user_id] += row.charged
     return found
 
 
 def counters_against_table(books: Books) -> list[str]:
     found = []
     in_table: Counter[date] = Counter()
-    by_user: Counter[tuple[date, int]] = Counter()
     for row in books.rows:
         in_table[row.day] += row.cost
-        by_user[row.day, row.user_id] += row.cost
+    by_user = charged_by_user(books.rows)
     for day, cost in in_table.items():
         if books.counters.spent.get(day) != cost:
             found.append(f"{day}: the counter says {books.counters.spent.get(day)}, the table {cost}")

@@ -239,7 +239,8 @@ class Stage:
                 for found in connection.execute(
                     """
                     SELECT client_request_id, request_id::text, attempt, user_id, provider,
-                           (cost_usd * 1000000000)::bigint, estimated, counted, created_at::date
+                           (cost_usd * 1000000000)::bigint, (charged_usd * 1000000000)::bigint, error_flag,
+                           estimated, counted, created_at::date
                     FROM llm_usage_logs
                     """
                 ).fetchall()
@@ -277,6 +278,7 @@ def marker_of(body: dict[str, Any]) -> str:
 def counters(client: Any, days: list[date]) -> Counters:
     found = Counters(unreadable=client.hlen("budget:unreadable"), waiting=client.xlen("usage:stream"))
     current = client.get("budget:day")
+    by_user = {"spent": found.spent_by, "held": found.held_by}
     for day in days:
         key = "budget:today:usd" if str(day) == current else f"budget:{day}:usd"
         whole, _, part = (client.get(key) or "-1").partition(".")
@@ -284,7 +286,8 @@ def counters(client: Any, days: list[date]) -> Counters:
         found.held[day] = int(client.get(f"budget:{day}:held") or 0)
         for name, amount in client.hgetall(f"budget:{day}:users").items():
             user, _, what = name.partition(":")
-            (found.spent_by if what == "spent" else found.held_by)[day, int(user)] = int(amount)
+            if what in by_user:
+                by_user[what][day, int(user)] = int(amount)
         for user, messages in client.hgetall(f"quota:{day}").items():
             found.messages[day, int(user)] = int(messages)
     for key in client.scan_iter("budget:holds:*"):

@@ -9,10 +9,12 @@ import pytest
 from .books import Billed, Books, Counters, Limits, Row, audit
 
 DAY = date(2026, 11, 22)
-EXACT = Row("m1", "r1", 1, 1, "openrouter", 300, False, True, DAY)
-ESTIMATE = Row("m2", "r2", 1, 1, "openrouter", 500, True, True, DAY)
-REFUSED = Row("m3", "r3", 1, 2, "openrouter", 0, False, False, DAY)
-FREE = Row("m3", "r3", 2, 2, "groq", 0, False, True, DAY)
+EXACT = Row("m1", "r1", 1, 1, "openrouter", 300, 300, False, False, True, DAY)
+ESTIMATE = Row("m2", "r2", 1, 1, "openrouter", 500, 500, False, True, True, DAY)
+REFUSED = Row("m3", "r3", 1, 2, "openrouter", 0, 0, True, False, False, DAY)
+FREE = Row("m3", "r3", 2, 2, "groq", 0, 0, False, False, True, DAY)
+# The provider may have billed it, and the customer could not use it.
+UNUSABLE = replace(ESTIMATE, charged=0, failed=True)
 
 
 def whole() -> Books:
@@ -47,6 +49,13 @@ def test_a_dead_process_may_leave_an_estimate_of_a_call_that_never_went_out() ->
     assert audit(books) == []
 
 
+def test_an_unusable_answer_is_not_charged() -> None:
+    books = whole()
+    books.rows, books.counters.spent_by = [EXACT, UNUSABLE, REFUSED, FREE], {(DAY, 1): 300}
+    books.limits[1] = Limits(300, 3)
+    assert audit(books) == []
+
+
 def rows(*changed: Row) -> Callable[[Books], None]:
     return lambda books: setattr(books, "rows", list(changed))
 
@@ -63,7 +72,12 @@ BROKEN: dict[str, tuple[Callable[[Books], None], str]] = {
     "an estimate below the truth": (rows(EXACT, replace(ESTIMATE, cost=449), REFUSED, FREE), "the rows say"),
     "the wrong provider": (rows(EXACT, ESTIMATE, REFUSED, replace(FREE, provider="x")), "billed [0] for m3"),
     "over the budget": (lambda books: setattr(books, "budget", 740), "of a budget of 740"),
-    "over the user's budget": (lambda books: books.limits.update({1: Limits(740, 3)}), "user 1 was billed 750"),
+    "over the user's budget": (lambda books: books.limits.update({1: Limits(740, 3)}), "user 1 was charged 800"),
+    "a usable answer given away": (
+        rows(replace(EXACT, charged=0), ESTIMATE, REFUSED, FREE),
+        "m1: charged 0 for a cost",
+    ),
+    "an answer half charged": (rows(replace(UNUSABLE, charged=1), EXACT, REFUSED, FREE), "m2: charged 1 for a cost"),
     "over it for an instant": (lambda books: setattr(books, "peak", 1001), "came to 1001"),
     "the counter drifts": (counted("spent", {DAY: 799}), "the counter says 799"),
     "the counter is gone": (counted("spent", {}), "the counter says None"),

@@ -1,7 +1,8 @@
 -- After Redis came back: what it no longer knows of a process. A message that is still open is counted again, and an
 -- attempt under way is held again, whatever the budget says, because the call is under way. Safe to repeat.
 --   counted    of a message: a row of the ledger counts it already
---   in_table   of a flight: the estimate that the table has of it, in nano-dollars, or -1: taken for dead, it was settled
+--   in_table   of a flight: the estimate that the table has of it, in nano-dollars, or -1: taken for dead, it was settled;
+--              `charged_in_table` is what that estimate charged
 
 local state = trusted()
 if not state then return {'attach'} end
@@ -25,7 +26,7 @@ for _, flight in ipairs(call.flights) do
   if known or redis.call('EXISTS', 'budget:resolved:' .. field) == 1 then
     -- It is here, or its estimate is.
   elseif flight.in_table >= 0 then
-    estimated(field, flight.in_table)
+    estimated(field, flight.in_table, flight.charged_in_table)
   else
     hold(flight.day, flight.user, flight.hold)
     redis.call(

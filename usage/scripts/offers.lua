@@ -10,11 +10,8 @@ local function room(day)
   local held = tonumber(redis.call('GET', held_key(day)))
   if not spent or not held then return nil end
   local left, scope = call.budget - spent - held, 'global'
-  if call.user_budget >= 0 then
-    local own = redis.call('HMGET', users_key(day), call.user .. ':spent', call.user .. ':held')
-    local left_to_user = call.user_budget - tonumber(own[1] or 0) - tonumber(own[2] or 0)
-    if left_to_user < left then left, scope = left_to_user, 'user' end
-  end
+  local own = left_to_user(day, call.user, call.user_budget)
+  if own and own < left then left, scope = own, 'user' end
   return left, scope
 end
 

@@ -8,10 +8,12 @@
 --   budget:today:usd        text   dollars settled on that day
 --   budget:<day>:usd        text   the same of a day that is over
 --   budget:<day>:held       int    nano-dollars held by calls in flight
---   budget:<day>:users      hash   <user>:spent and <user>:held, nano-dollars
+--   budget:<day>:users      hash   <user>:spent (what the user was charged), <user>:held and <user>:waived (what calls
+--                                  cost beyond what the user was charged for them), nano-dollars
 --   budget:holds:<process>  hash   <request>:<attempt> -> JSON of what is in flight, enough to settle it for a dead process
 --   budget:leases           zset   process -> last sign of life
---   budget:resolved:<r>:<a> int    what an estimate moved the counter by, until the true usage replaces it
+--   budget:resolved:<r>:<a> text   "<cost> <charged>": what an estimate moved the day's counter and the user's by, until
+--                                  the true usage replaces it
 --   budget:ticked           int    when a process last showed life
 --   budget:expected         set    processes that have not handed in since Redis came back
 --   budget:handed           set    ends that were handed in
@@ -116,15 +118,29 @@ local function open_key(process)
   return 'quota:open:' .. process
 end
 
--- Move the day's counter and the user's own. A missing counter stays missing: it is rebuilt from the ledger, where
--- this amount is too.
-local function spend(day, user, amount)
-  if amount == 0 then return end
+-- Move the day's counter by the operator's amount and the user's own by the payer's (`charged`). A missing counter
+-- stays missing: it is rebuilt from the ledger, where these amounts are too.
+local function spend(day, user, amount, charged)
+  if amount == 0 and charged == 0 then return end
   local key = spent_key(day)
   local spent = nano(redis.call('GET', key))
   if spent then redis.call('SET', key, dollars(math.max(0, spent + amount)), 'KEEPTTL') end
-  redis.call('HINCRBY', users_key(day), user .. ':spent', whole(amount))
+  redis.call('HINCRBY', users_key(day), user .. ':spent', whole(charged))
+  if amount ~= charged then redis.call('HINCRBY', users_key(day), user .. ':waived', whole(amount - charged)) end
   redis.call('EXPIRE', users_key(day), KEPT)
+end
+
+-- Whether the user's daily amount leaves room to waive `amount` more. Without this bound, a user who can make calls fail
+-- at will could spend the operator's money all day. A limit of -1 is none.
+local function waives(day, user, amount, limit)
+  return limit < 0 or tonumber(redis.call('HGET', users_key(day), user .. ':waived') or 0) + amount <= limit
+end
+
+-- What is left of the user's daily amount; nil where there is no limit.
+local function left_to_user(day, user, limit)
+  if limit < 0 then return nil end
+  local own = redis.call('HMGET', users_key(day), user .. ':spent', user .. ':held')
+  return limit - tonumber(own[1] or 0) - tonumber(own[2] or 0)
 end
 
 -- Likewise for what is held; a missing sum is rebuilt from the holds.
@@ -186,14 +202,26 @@ local function alive()
   redis.call('ZADD', 'budget:leases', whole(now), call.process)
 end
 
--- Put a row on its way to the table; `moved` is what it did to the counter of `day`.
-local function log(day, user, moved, row)
-  return redis.call('XADD', 'usage:stream', '*', 'day', day, 'user', user, 'moved', whole(moved), 'row', row)
+-- Put a row on its way to the table. `moved` and `charge_moved` are what it did to the counter of `day` and to the
+-- user's own; `charged` is the payer's amount of the call.
+local function log(day, user, moved, charge_moved, charged, row)
+  return redis.call(
+    'XADD', 'usage:stream', '*', 'day', day, 'user', user, 'moved', whole(moved), 'charge_moved', whole(charge_moved),
+    'charged', whole(charged), 'row', row
+  )
 end
 
 -- Remember an estimate, so that the true usage can replace it when it comes.
-local function estimated(field, amount)
-  redis.call('SET', 'budget:resolved:' .. field, whole(amount), 'EX', 86400)
+local function estimated(field, cost, charged)
+  redis.call('SET', 'budget:resolved:' .. field, whole(cost) .. ' ' .. whole(charged), 'EX', 86400)
+end
+
+-- The estimate of an attempt: its cost and what it charged; nil where there is none. One that was written by a release
+-- before the payer's amount is a single number: it charged its cost.
+local function estimate_of(field)
+  local cost, charged = string.match(redis.call('GET', 'budget:resolved:' .. field) or '', '^(%d+) ?(%d*)$')
+  if not cost then return nil end
+  return tonumber(cost), tonumber(charged) or tonumber(cost)
 end
 
 -- Stream ids are <milliseconds>-<sequence>, compared as two numbers.

@@ -23,7 +23,8 @@ if ticked and now - ticked > LEASE / 2 then
   end
 end
 
--- A hold of a process that gave no sign for 20 s becomes a cost of the whole hold, and a row that says so.
+-- A hold of a process that gave no sign for 20 s becomes a cost of the whole hold, and a row that says so. The payer, who
+-- got no usable answer, is charged nothing.
 local function resolve(process, field, parts)
   local row = cjson.decode(parts.row)
   row.provider, row.model, row.cost, row.created_us = parts.provider, parts.model, whole(parts.hold), parts.at
@@ -32,9 +33,9 @@ local function resolve(process, field, parts)
   local text = cjson.encode(row)
   redis.call('HDEL', holds_key(process), field)
   hold(parts.day, parts.user, -parts.hold)
-  spend(parts.day, parts.user, parts.hold)
-  estimated(field, parts.hold)
-  log(parts.day, parts.user, parts.hold, text)
+  spend(parts.day, parts.user, parts.hold, 0)
+  estimated(field, parts.hold, 0)
+  log(parts.day, parts.user, parts.hold, 0, 0, text)
 end
 
 local swept = {}

@@ -31,6 +31,8 @@ class Truth:
     cost: int | None = None
     # It was never sent, but Redis heard of that too late or never: a row, of what was held at most, may tell of it.
     unsent: bool = False
+    # Whether the caller can use the answer: else it is not charged.
+    usable: bool = True
     # Since the operator last began the counter again.
     since_reset: bool = True
 
@@ -63,3 +65,5 @@ class Model:
     asked: dict[str, Asked] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     resets: set[date] = field(default_factory=set)
+    # Attempts that were settled in the name of a process that was taken for dead.
+    swept: set[tuple[str, int]] = field(default_factory=set)

@@ -147,6 +147,7 @@ class Ledger(RuleBasedStateMachine):
                 call.attempt.refuse("overloaded (500)")
             elif how == "unknown":
                 self.bill(call.truth, share)
+                self.cannot_be_used(call.truth)
                 call.attempt.unknown("timeout")
                 # The row of the sweep, which counts the message, stays: after a loss the quota may count it again.
                 self.model.asked[call.ticket.request_id].orphan |= call.swept
@@ -181,6 +182,10 @@ class Ledger(RuleBasedStateMachine):
         if truth is not None:
             truth.cost = truth.hold * share // 100
 
+    def cannot_be_used(self, truth: Truth | None) -> None:
+        if truth is not None:
+            truth.usable = False
+
     def never_sent(self, call: Call) -> None:
         if call.truth is not None:
             call.truth.cost, call.truth.unsent = 0, True
@@ -199,6 +204,7 @@ class Ledger(RuleBasedStateMachine):
         for call in [call for call in self.model.calls if call.process is dead]:
             self.model.calls.remove(call)
             self.bill(call.truth, share)
+            self.cannot_be_used(call.truth)
             self.model.asked[call.ticket.request_id].orphan = True
         for request in dead.messages:
             self.model.asked[request].orphan = True
@@ -216,6 +222,8 @@ class Ledger(RuleBasedStateMachine):
         self.pass_time(25, [process for process in self.processes if process is not stalled])
         for call in self.model.calls:
             call.swept = call.swept or call.process is stalled
+            if call.swept and call.truth is not None:
+                self.model.swept.add((call.truth.request, call.truth.attempt))
         # What the sweep wrote is nobody's receipt.
         self.only_in_redis = True
 
@@ -310,19 +318,19 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def what_was_billed_is_within_the_budget(self) -> None:
-        """With what is still held, at every instant; of each day, and of each user's."""
+        """With what is still held, at every instant, of each day; what a user was charged likewise."""
         if not hasattr(self, "model"):
             return
         days: dict[date, int] = defaultdict(int)
-        users: dict[tuple[date, int], int] = defaultdict(int)
         for truth in self.model.truths:
             amount = truth.hold if truth.cost is None else truth.cost
-            users[truth.day, truth.user] += amount
             days[truth.day] += amount if truth.since_reset else 0
         assert all(amount <= BUDGET for amount in days.values()), days
-        for (_day, user), amount in users.items():
-            own = TIERS[user].user_daily_budget
-            assert own is None or amount <= own, users
+        for day in days:
+            own = client().hgetall(f"budget:{day}:users")
+            for user, tier in TIERS.items():
+                taken = int(own.get(f"{user}:spent", 0)) + int(own.get(f"{user}:held", 0))
+                assert tier.user_daily_budget is None or taken <= tier.user_daily_budget, own
 
     @invariant()
     def the_counter_is_within_the_budget(self) -> None:
@@ -363,6 +371,7 @@ class Ledger(RuleBasedStateMachine):
         for key, truth in ((key, truths[key]) for key in rows):
             said = nano_nearest(rows[key].cost_usd)
             assert said >= (truth.cost or 0) if rows[key].estimated else said == truth.cost, (key, said, truth)
+            self.compare_charge(truth, nano_nearest(rows[key].cost_usd), nano_nearest(rows[key].payers_amount))
         assert not DeadLetter.objects.exists()
         assert not list(client().scan_iter("budget:holds:*"))
         today = day_of(self.now())
@@ -373,11 +382,19 @@ class Ledger(RuleBasedStateMachine):
         assert int(client().get(f"budget:{today}:held")) == 0
         own = client().hgetall(f"budget:{today}:users")
         for user in TIERS:
-            theirs = [
-                nano_nearest(r.cost_usd) for k, r in rows.items() if (truths[k].day, truths[k].user) == (today, user)
-            ]
-            assert (int(own.get(f"{user}:spent", 0)), int(own.get(f"{user}:held", 0))) == (sum(theirs), 0)
+            theirs = [(truths[k], r) for k, r in rows.items() if (truths[k].day, truths[k].user) == (today, user)]
+            charged = sum(nano_nearest(row.payers_amount) for _, row in theirs)
+            assert (int(own.get(f"{user}:spent", 0)), int(own.get(f"{user}:held", 0))) == (charged, 0)
+            waived = sum(nano_nearest(row.cost_usd - row.payers_amount) for _, row in theirs)
+            assert int(own.get(f"{user}:waived", 0)) == waived
             self.compare_quota(user, today)
+
+    def compare_charge(self, truth: Truth, cost: int, charged: int) -> None:
+        """The payer's amount is the cost or, of an unusable answer, nothing. Where the process was taken for dead it may
+        lie between: at what was left of the day."""
+        assert 0 <= charged <= cost
+        if truth.usable and not truth.unsent and (truth.request, truth.attempt) not in self.model.swept:
+            assert charged == cost, truth
 
     def compare_quota(self, user: int, today: date) -> None:
         said = int(client().hget(f"quota:{today}", user) or 0)
