@@ -45,8 +45,8 @@ INSERT = """
     FROM json_to_recordset(%s) AS row (
         request_id uuid, attempt int, user_id bigint, tier text, provider text, model text, requested_model text,
         tokens_input int, tokens_output int, cost numeric, charged numeric, list_cost numeric, latency_ms int,
-        endpoint text, streamed bool, finish_reason text, error_flag bool, error_message text, estimated bool, counted bool,
-        fallback_level int, budget_fallback bool, split_turn int, client_request_id text,
+        endpoint text, streamed bool, finish_reason text, error_flag bool, error_message text, estimated bool,
+        counted bool, fallback_level int, budget_fallback bool, split_turn int, client_request_id text,
         api_key_id bigint, created_us bigint
     )
     ON CONFLICT (request_id, attempt) DO UPDATE SET

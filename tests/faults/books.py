@@ -126,8 +126,8 @@ def charges(rows: Iterable[Row]) -> list[str]:
 
 
 def over_budget(books: Books) -> list[str]:
-    """What was billed never passed the budget; nor did spent and held at any instant that was looked at. What a user was
-    charged never passed the daily amount."""
+    """What was billed never passed the budget; nor did spent and held at any instant looked at. What a user was charged
+    never passed the daily amount."""
     found = []
     day_of = {row.marker: row.day for row in books.rows}
     by_day: Counter[date] = Counter()

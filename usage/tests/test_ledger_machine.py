@@ -390,8 +390,8 @@ class Ledger(RuleBasedStateMachine):
             self.compare_quota(user, today)
 
     def compare_charge(self, truth: Truth, cost: int, charged: int) -> None:
-        """The payer's amount is the cost or, of an unusable answer, nothing. Where the process was taken for dead it may
-        lie between: at what was left of the day."""
+        """The payer's amount is the cost or, of an unusable answer, nothing. Where the process was taken for dead it
+        may lie between: at what was left of the day."""
         assert 0 <= charged <= cost
         if truth.usable and not truth.unsent and (truth.request, truth.attempt) not in self.model.swept:
             assert charged == cost, truth
