@@ -13,7 +13,6 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from . import audit, second_factor
-from .authentication import forget_callers
 from .models import ApiKey, SoftBan, StaffAction, User
 
 admin.site.unregister(Group)
@@ -99,7 +98,6 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
             with transaction.atomic():
                 revoked = ApiKey.objects.in_force().filter(user=user).update(revoked_at=timezone.now())
                 audit.record("keys.revoked", by=request.user, subject=user, details={"keys": revoked}, request=request)
-        forget_callers()
         self.message_user(request, _("Their API keys are revoked."))
 
     @admin.action(description=_("Reset the second factor of these accounts"), permissions=["staff"])

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from . import holders, key_uses, second_factor
+from . import changes, holders, key_uses, second_factor
 from .errors import AccountsAway, BadCredentials, ExpiredToken, Unauthenticated
 from .fresh import Fresh, StoreAway
 from .holders import Holder
@@ -76,6 +76,8 @@ class BearerAuthentication(BaseAuthentication):
         header = request.headers.get("Authorization")
         if not header:
             return None
+        # What another process changed about this caller, and what this one remembers of everybody, counts from here on.
+        changes.look(authenticate(header).user_id)
         caller = authenticate(header)
         # For whoever is outside of the view: the middleware that tells callers where they stand.
         request._request.caller = caller  # type: ignore[attr-defined]
@@ -128,10 +130,10 @@ def _verified(token: str) -> dict[str, Any]:
     return claims
 
 
-_callers: Fresh[str, Caller] = Fresh(_load)
+_callers: Fresh[str, Caller] = Fresh(_load, owner=lambda _token, caller: caller.user_id)
 
 
 def forget_callers() -> None:
-    """Make this process ask PostgreSQL again about everyone (the other processes do within 5 s)."""
+    """Make this process ask PostgreSQL again about everyone (a change by SQL is seen within 5 s without this)."""
     _callers.clear()
     key_uses.forget()

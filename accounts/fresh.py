@@ -1,6 +1,7 @@
 """What a process remembers of the truth in PostgreSQL, and for how long.
 
-Fresh for 5 s, so that a change made anywhere (the admin, another process, plain SQL) is in force within 5 s everywhere.
+Fresh for 5 s, so that a change made by plain SQL is in force within 5 s everywhere; what the product itself changes is
+announced (see `changes`), and what was loaded before that is not served any more.
 While PostgreSQL cannot be asked it is served stale, up to 10 minutes old; after that, or for what was never known,
 `StoreAway` is raised. A statement that fails for a reason of its own (a lock, a timeout) concerns its key alone.
 """
@@ -15,7 +16,7 @@ from typing import Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
 
-from . import postgres
+from . import changes, postgres
 from .deadline import TooLate, at_most
 
 logger = logging.getLogger(__name__)
@@ -41,13 +42,36 @@ class StoreAway(Exception):
 class Remembered(Generic[Value]):
     value: Value
     asked_at: float
+    # The moment (see `changes`) at which it was asked for, and whose it is; None: everyone's.
+    moment: int
+    owner: int | None
+
+    @property
+    def is_fresh(self) -> bool:
+        if time.monotonic() - self.asked_at >= FRESH_SECONDS or self.moment < changes.known.everyone.moment:
+            return False
+        return self.owner is None or self.moment >= changes.known.of(self.owner).moment
+
+    @property
+    def is_usable(self) -> bool:
+        """While PostgreSQL cannot be asked. What is known to have changed about a user is not: a key may be revoked."""
+        if time.monotonic() - self.asked_at > STALE_SECONDS:
+            return False
+        return self.owner is None or self.moment >= changes.known.of(self.owner).moment
 
 
 class Fresh(Generic[Key, Value]):
-    """A bounded memory over `load(key)`; one load at a time per key."""
+    """A bounded memory over `load(key)`; one load at a time per key. `owner` tells whose an entry is: the user's id."""
 
-    def __init__(self, load: Callable[[Key], Value], *, size: int = 50_000) -> None:
+    def __init__(
+        self,
+        load: Callable[[Key], Value],
+        *,
+        owner: Callable[[Key, Value], int | None] = lambda _key, _value: None,
+        size: int = 50_000,
+    ) -> None:
         self._load = load
+        self._owner = owner
         self._size = size
         self._entries: dict[Key, Remembered[Value]] = {}
         self._locks = [threading.Lock() for _ in range(64)]
@@ -56,7 +80,7 @@ class Fresh(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value:
         entry = self._entries.get(key)
-        if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
+        if entry is not None and entry.is_fresh:
             return entry.value
         failures = _store.failures
         if self._has_just_failed(key) or _store.do_without():
@@ -64,7 +88,7 @@ class Fresh(Generic[Key, Value]):
         # A crowd of one caller's requests arrives on an expired entry: one of them asks, the others wait for it.
         with _held(self._locks[hash(key) % len(self._locks)]):
             entry = self._entries.get(key)
-            if entry is not None and time.monotonic() - entry.asked_at < FRESH_SECONDS:
+            if entry is not None and entry.is_fresh:
                 return entry.value
             # If it asked in vain, they do not each do so again.
             in_vain = _store.failures != failures or self._has_just_failed(key)
@@ -78,7 +102,7 @@ class Fresh(Generic[Key, Value]):
 
     def _ask(self, key: Key) -> Value:
         # The age counts from the question: a change committed while the answer was on its way is not in it.
-        asked_at = time.monotonic()
+        asked_at, moment = time.monotonic(), changes.now()
         try:
             with at_most(ANSWER_SECONDS):
                 value = self._load(key)
@@ -95,7 +119,7 @@ class Fresh(Generic[Key, Value]):
         _store.is_there()
         self._failed.pop(key, None)
         self._entries.pop(key, None)
-        self._entries[key] = Remembered(value, asked_at)
+        self._entries[key] = Remembered(value, asked_at, moment, self._owner(key, value))
         if len(self._entries) > self._size:
             self._entries.pop(next(iter(self._entries)), None)
         return value
@@ -117,7 +141,7 @@ class Fresh(Generic[Key, Value]):
 
     def _stale(self, key: Key) -> Value:
         entry = self._entries.get(key)
-        if entry is None or time.monotonic() - entry.asked_at > STALE_SECONDS:
+        if entry is None or not entry.is_usable:
             raise StoreAway
         return entry.value
 

@@ -12,11 +12,15 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .announcing import AnnouncingQuerySet, announces
 from .keys import digest_of
 from .plain import check_mailable
 
 
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> AnnouncingQuerySet["User"]:
+        return AnnouncingQuerySet(self.model, using=self._db)
+
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=normal_email(email), **fields)
         user.set_password(password)
@@ -30,6 +34,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=normal_email(username or ""))
 
 
+@announces("id", besides={"last_login", "language"})
 class User(AbstractBaseUser, PermissionsMixin):
     class Language(models.TextChoices):
         FRENCH = "fr", "Français"
@@ -73,7 +78,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().save(*args, **kwargs)
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+class ApiKeyQuerySet(AnnouncingQuerySet["ApiKey"]):
     def in_force(self) -> Self:
         return self.filter(revoked_at=None, user__is_active=True)
 
@@ -83,6 +88,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.create(user_id=user_id, name=name, prefix=text[:12], digest=digest_of(text)), text
 
 
+@announces("user_id", besides={"last_used_at", "name"})
 class ApiKey(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys", verbose_name=_("user"))
     name = models.CharField(_("name"), max_length=80)
@@ -104,11 +110,12 @@ class ApiKey(models.Model):
         return f"{self.prefix}… ({self.name})"
 
 
-class SoftBanQuerySet(models.QuerySet["SoftBan"]):
+class SoftBanQuerySet(AnnouncingQuerySet["SoftBan"]):
     def in_force(self, at: datetime) -> Self:
         return self.filter(lifted_at=None, until__gt=at)
 
 
+@announces("user_id")
 class SoftBan(models.Model):
     """A user who may not chat for a while. This is the truth of it; Redis holds a copy that bites at once."""
 
@@ -135,6 +142,7 @@ class SoftBan(models.Model):
         return f"{self.user_id}: {self.reason}"
 
 
+@announces("user_id", besides={"last_step"})
 class SecondFactor(models.Model):
     """The app that shows a member of staff six digits. Its secret is in no table: see `second_factor`."""
 
@@ -144,6 +152,8 @@ class SecondFactor(models.Model):
     last_step = models.BigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     confirmed_at = models.DateTimeField(_("set up"), null=True, editable=False)
+
+    objects: ClassVar[models.Manager["SecondFactor"]] = AnnouncingQuerySet["SecondFactor"].as_manager()
 
     class Meta:
         db_table = "second_factors"

@@ -42,7 +42,7 @@ def entitlements_for(user_id: int) -> Entitlement:
         standing, tiers = _standings.get(user_id), _tiers.get(None)
     except StoreAway as error:
         raise AccountsAway from error
-    # Another process may have made the tier after this one asked for all of them: free for the rest of 5 s.
+    # SQL may have made the tier after this process asked for all of them: free for the rest of 5 s.
     return tiers[FREE] if standing.ends_at <= time.time() else tiers.get(standing.tier, tiers[FREE])
 
 
@@ -100,13 +100,13 @@ def _entitlement(tier: Tier) -> Entitlement:
     )
 
 
-_standings: Fresh[int, _Standing] = Fresh(_load)
+_standings: Fresh[int, _Standing] = Fresh(_load, owner=lambda user_id, _standing: user_id)
 # The same for everybody: asked for once in 5 s, not once per user.
 _tiers: Fresh[None, dict[str, Entitlement]] = Fresh(_load_tiers)
 
 
 def forget_standing(user_id: int) -> None:
-    """What was just bought is in force in this process at once; the others see it within 5 s."""
+    """Make this process ask again about one user. Changes through the ORM are announced and need no call."""
     _standings.forget(user_id)
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from accounts import changes
 from accounts.authentication import Caller
 from accounts.errors import AccountsError
 from billing.entitlements import entitlements_for
@@ -89,7 +90,7 @@ def second_factor_first(get_response: GetResponse) -> GetResponse:
 def tell_where_they_stand(request: HttpRequest, response: HttpResponseBase) -> None:
     """The per-minute limit, on answers that did not pass admission."""
     caller: Caller | None = getattr(request, "caller", None)
-    if caller is None:
+    if caller is None or changes.is_blind():
         return
     try:
         tell_limits(response, limits(caller.user_id, entitlements_for(caller.user_id)))

@@ -1,10 +1,12 @@
 """What every door of the chat shares: who comes in, and the way that pieces go out."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 
+from accounts import changes
 from accounts.authentication import authenticate
 from accounts.plain import is_plain
 
@@ -22,10 +24,11 @@ def origin_of(request: HttpRequest) -> Origin:
     """Who calls, by which door; the caller stays on the request for the middleware."""
     if request.method != "POST":
         raise OnlyPost(request.method or "")
-    caller = authenticate(request.META.get("HTTP_AUTHORIZATION"))
-    request.caller = caller  # type: ignore[attr-defined]
+    since = changes.now()
+    identify = partial(authenticate, request.META.get("HTTP_AUTHORIZATION"))
+    request.caller = caller = identify()  # type: ignore[attr-defined]
     request_id: str = request.request_id  # type: ignore[attr-defined]
-    return Origin(caller, request.path_info, request_id, client_request_id(request))
+    return Origin(caller, request.path_info, request_id, client_request_id(request), since, identify)
 
 
 def client_request_id(request: HttpRequest) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Literal, Self
 
+from accounts import changes
 from accounts.authentication import Caller
+from accounts.changes import OutOfDate
 from accounts.fresh import release_connection
 from billing.entitlements import Entitlement, entitlements_for
 from usage.admission import Asked, Attempt, Offer, Ticket, Usage, admit
@@ -30,12 +32,20 @@ Substitution = Literal["tier", "split", "budget", "outage"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """By which door a chat came in, and under which ids."""
+    """By which door a chat came in, and under which ids. `since` is the moment (see `accounts.changes`) from before the
+    caller was looked up, and `identify` looks them up again by the same credentials."""
 
     caller: Caller
     endpoint: str
     request_id: str
     client_request_id: str = ""
+    since: int | None = None
+    # It holds the credentials: not for a log.
+    identify: Callable[[], Caller] | None = field(default=None, repr=False)
+
+    def anew(self) -> Origin:
+        """With the caller as of now."""
+        return replace(self, caller=self.identify() if self.identify else self.caller, since=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +70,40 @@ class Served:
 
 
 def begin(origin: Origin, chat: Chat) -> Journey:
-    """Find the model, price its routes, be admitted. Raises `CallerFault`, `UsageError` or `EveryProviderFailed`."""
+    """Find the model, price its routes, be admitted. Raises `CallerFault`, `UsageError` or `EveryProviderFailed`; if
+    the credentials were revoked a moment ago by another process, `Unauthenticated`."""
+    try:
+        return _begin(origin, chat)
+    except OutOfDate:
+        # Another process changed the caller, the tier or the models. What is loaded now is newer than the request, so
+        # the second time nothing is checked, and there is no third.
+        return _begin(origin.anew(), chat)
+
+
+def _begin(origin: Origin, chat: Chat) -> Journey:
+    try:
+        routes, asked = _decide(origin, chat)
+    except (Banned, CallerFault, EveryProviderFailed):
+        # Refused by what this process remembers: not before it knows that this is still true.
+        if origin.since is not None:
+            changes.look(origin.caller.user_id)
+            changes.tokens(origin.caller.user_id, since=origin.since)
+        raise
+    about_it = about(origin, asked.entitlement, chat)
+    try:
+        ticket = admit(asked)
+    except UsageError as error:
+        log_refusal(about_it, error)
+        raise
+    if ticket.budget_scope:
+        logger.info("Budget: no room on a paid route (%s)", ticket.budget_scope, extra=about_it)
+    return Journey(origin, chat, routes, ticket)
+
+
+def _decide(origin: Origin, chat: Chat) -> tuple[Plan, Asked]:
+    """From what this process remembers of the caller, the tier and the models."""
     if origin.caller.banned:
-        # Known from PostgreSQL within 5 s; Redis knows at once, and says so at admission.
+        # As PostgreSQL had it; Redis has its own copy of a ban, which admission looks at.
         raise Banned
     try:
         entitlement = entitlements_for(origin.caller.user_id)
@@ -86,15 +127,9 @@ def begin(origin: Origin, chat: Chat) -> Journey:
         streamed=chat.stream,
         client_request_id=origin.client_request_id,
         api_key_id=origin.caller.api_key_id,
+        since=origin.since,
     )
-    try:
-        ticket = admit(asked)
-    except UsageError as error:
-        log_refusal(about(origin, entitlement, chat), error)
-        raise
-    if ticket.budget_scope:
-        logger.info("Budget: no room on a paid route (%s)", ticket.budget_scope, extra=about(origin, entitlement, chat))
-    return Journey(origin, chat, routes, ticket)
+    return routes, asked
 
 
 class Journey:

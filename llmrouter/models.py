@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.announcing import AnnouncingQuerySet, announces
 from billing.models import FREE, Tier
 
 from .providers.registry import PROVIDERS
@@ -38,6 +39,7 @@ def price_limit(name: Any) -> "models.DecimalField[Any, Any]":
     return price(name, _("USD per million tokens. A dearer route is not used. Empty: no limit."))
 
 
+@announces(None)
 class Model(models.Model):
     """A model under its public name. The name stays when what serves it changes."""
 
@@ -81,6 +83,8 @@ class Model(models.Model):
 
     added_at = models.DateTimeField(_("added"), db_default=Now(), editable=False)
 
+    objects: ClassVar[models.Manager["Model"]] = AnnouncingQuerySet["Model"].as_manager()
+
     class Meta:
         db_table = "llm_models"
         ordering: ClassVar = ["position", "name"]
@@ -99,6 +103,7 @@ class Model(models.Model):
         return self.name
 
 
+@announces(None)
 class Route(models.Model):
     """One way to serve a model: a provider, and the name that the model has there."""
 
@@ -138,6 +143,8 @@ class Route(models.Model):
     cache_write_price = price_override(_("cache write price"))
     max_input_price = price_limit(_("highest input price"))
     max_output_price = price_limit(_("highest output price"))
+
+    objects: ClassVar[models.Manager["Route"]] = AnnouncingQuerySet["Route"].as_manager()
 
     class Meta:
         db_table = "llm_routes"

@@ -19,6 +19,8 @@ from typing import Any
 import orjson
 from django.conf import settings
 
+from accounts import changes
+from accounts.changes import OutOfDate
 from billing.entitlements import Entitlement
 
 from . import budget
@@ -47,7 +49,8 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What somebody asks for. `cheap_from` is the place of the first offer of the cheap lane; `eligible` calls take a
-    turn in the split between the lanes."""
+    turn in the split between the lanes. `since` is the moment (see `accounts.changes`) from before the caller and the
+    entitlement were looked up: the call is admitted only if neither was changed meanwhile; None: whatever was."""
 
     request_id: str
     user_id: int
@@ -60,6 +63,7 @@ class Asked:
     streamed: bool = False
     client_request_id: str = ""
     api_key_id: int | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Usage:
 
 
 def admit(asked: Asked) -> Ticket:
-    """Raises `Refused` (nothing was counted) or `NotNow`."""
+    """Raises `Refused` (nothing was counted), `NotNow`, or `OutOfDate`."""
     facts: dict[str, Any] = {
         "request_id": asked.request_id,
         "user_id": asked.user_id,
@@ -99,6 +103,7 @@ def admit(asked: Asked) -> Ticket:
             "eligible": asked.eligible,
             "cheap_from": asked.cheap_from + 1,
             "backlog": settings.USAGE_BACKLOG_LIMIT,
+            **_known_changes(asked),
         },
     )
     limits = _limits(asked.entitlement, found) if "day" in found else None
@@ -106,6 +111,9 @@ def admit(asked: Asked) -> Ticket:
         case "ok":
             assert limits is not None
             return Ticket(asked, facts, limits, found)
+        case "stale":
+            changes.learn(asked.user_id, found["own"], found["everyone"])
+            raise OutOfDate
         case "banned":
             raise Banned
         case "backlog":
@@ -277,6 +285,13 @@ def _ask(script: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             return status, found
         budget.recount(found["day"])
     raise Recovering
+
+
+def _known_changes(asked: Asked) -> dict[str, str]:
+    if asked.since is None:
+        return {}
+    own, everyone = changes.tokens(asked.user_id, since=asked.since)
+    return {"own": own, "everyone": everyone}
 
 
 def _money(asked: Asked, offers: Sequence[Offer]) -> dict[str, Any]:

@@ -6,3 +6,10 @@ class UsageConfig(AppConfig):
     name = "usage"
     verbose_name = _("Usage and budget")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from accounts import changes
+
+        from .changes import RedisBoard
+
+        changes.keep_on(RedisBoard())

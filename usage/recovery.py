@@ -25,6 +25,7 @@ from uuid import UUID, uuid4
 from django.db import connection, transaction
 
 from . import clock
+from .changes import renew_everyone
 from .flights import End, Flight, TableRow
 from .ids import is_after
 from .ledger import STREAM, in_table, pending
@@ -83,6 +84,8 @@ def recover() -> str:
             now, epoch = redis_clock(), uuid4().hex
             # From here on every script of everyone else answers `attach`.
             redis.hset("budget:redis", mapping={"run": run, "epoch": epoch, "state": "rebuilding", "since": now})
+            # Announcements of the last seconds may be lost: each process loads again what it remembers.
+            renew_everyone(redis)
         LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
         # Locked: the drainer does not read or move rows while they are being counted.
         ledger = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)

@@ -8,11 +8,13 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.announcing import AnnouncingQuerySet, announces
 from accounts.models import User
 
 FREE = "free"
 
 
+@announces(None)
 class Tier(models.Model):
     name = models.SlugField(_("name"), max_length=32, primary_key=True)
     price_dzd = models.PositiveIntegerField(
@@ -40,6 +42,8 @@ class Tier(models.Model):
         _("rank"), default=0, db_default=0, help_text=_("A higher tier may use every model of a lower one.")
     )
 
+    objects: ClassVar[models.Manager["Tier"]] = AnnouncingQuerySet["Tier"].as_manager()
+
     class Meta:
         db_table = "tiers"
         ordering: ClassVar = ["rank"]
@@ -53,6 +57,7 @@ class Tier(models.Model):
         return self.name
 
 
+@announces("user_id")
 class UserTier(models.Model):
     """The tier somebody is on. No row, or an end in the past, means `free`; no end on a paid one is staff's gift."""
 
@@ -67,6 +72,8 @@ class UserTier(models.Model):
     subscribed_at = models.DateTimeField(_("subscribed"), null=True, blank=True, db_default=Now())
     expires_at = models.DateTimeField(_("ends"), null=True, blank=True, db_index=True)
     auto_renew = models.BooleanField(_("reminded to renew"), default=True, db_default=True)
+
+    objects: ClassVar[models.Manager["UserTier"]] = AnnouncingQuerySet["UserTier"].as_manager()
 
     class Meta:
         db_table = "user_tiers"

@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import changes
 from accounts.errors import TooManyKeys
 from accounts.keyring import KEYS_LIMIT, issue_key, keys_of, revoke_key
 from accounts.models import User
@@ -32,6 +33,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 def show_account(request: HttpRequest, form: NewKeyForm, *, new_key: str = "", status: int = 200) -> HttpResponse:
     user = user_of(request)
+    changes.look(user.pk)
     entitlement = entitlements_for(user.pk)
     held = UserTier.objects.filter(user=user, tier_id=entitlement.tier).first()
     context = {

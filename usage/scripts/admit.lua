@@ -5,6 +5,16 @@ if not state then return {'attach'} end
 local open, paid_open = openness(state, since)
 if not open then return {'recovering'} end
 
+-- The caller, the tier and the models were looked up in a process's memory. If the product changed one of them since
+-- (the token here is not the one that the process knows), nothing is decided: neither admitted nor refused.
+if call.own then
+  local changes = redis.call('MGET', 'budget:changes:' .. call.user, 'budget:changes:everyone')
+  local own, everyone = changes[1] or '', changes[2] or ''
+  if (own ~= '' and own ~= call.own) or (everyone ~= '' and everyone ~= call.everyone) then
+    return {'stale', 'own', own, 'everyone', everyone}
+  end
+end
+
 local day = today()
 local midnight = midnight_after(now)
 

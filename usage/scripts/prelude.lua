@@ -19,6 +19,8 @@
 --   budget:handed           set    ends that were handed in
 --   budget:unreadable       hash   records that could not be read, put aside for a person
 --   budget:<day>:overruns   hash   bills above their hold: how many (count), and by how much in all (nano)
+--   budget:changes:<user>   text   token of the last change of this user by the product (tier, ban, keys, password)
+--   budget:changes:everyone text   token of the last change of what all have in common (tiers, models)
 --   quota:<day>             hash   user -> messages
 --   quota:open:<process>    hash   request -> "<user> <day>": messages counted in advance, and not answered yet
 --   quota:turns             hash   user -> place in the cycle of 100 that splits Groq and OpenRouter
