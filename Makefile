@@ -5,7 +5,7 @@ PYTHON ?= $(shell /usr/bin/python3.11 -c 'import ensurepip' 2>/dev/null && echo 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: run test faults soak lint types imports unit clients format messages lock clean audit \
+.PHONY: run test faults soak mutants lint types imports unit clients format messages lock clean audit \
 	bench bench-streams bench-growth bench-drainer bench-dashboard
 
 run: .venv/messages
@@ -38,6 +38,21 @@ faults: .venv/installed-dev .venv/messages
 # Steady load, and the memory of every program over it.
 soak: .venv/installed-dev .venv/messages
 	$(BIN)/python -m tests.faults.soak --seconds $(or $(SOAK_SECONDS),900)
+
+# Small faults put into the money's code one at a time: do the tests beside it notice them? (Two hours.) A table, also in
+# var/mutants.md. MUTANTS="pricing lua" tries some.
+mutants: .venv/installed-dev .venv/messages var/mutants/venv/installed
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
+# mutmut has an environment of its own on top of ours: it brings setproctitle, with which gunicorn would overwrite its
+# environment, by which `make run` knows its processes.
+var/mutants/venv/installed: tests/mutants/requirements.txt
+	@test -x var/mutants/venv/bin/python || $(PYTHON) -m venv var/mutants/venv
+	@var/mutants/venv/bin/python -m pip --disable-pip-version-check --quiet install \
+		--requirement tests/mutants/requirements.txt --constraint requirements-dev.txt
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(var/mutants/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/product.pth"
+	@touch $@
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
