@@ -14,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from . import audit, second_factor
 from .models import ApiKey, SoftBan, StaffAction, User
+from .staff_forms import EditableAdmin, OpenedField, StaffFormMixin
 
 admin.site.unregister(Group)
 # Their pages would show refresh tokens.
@@ -45,12 +46,28 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]
     def has_add_permission(self, request: object, obj: object = None) -> bool:
         return False
 
+    def has_change_permission(self, request: object, obj: object = None) -> bool:
+        return False
+
+
+class UserForm(StaffFormMixin, UserChangeForm):  # type: ignore[misc]
+    opened = OpenedField()
+
+
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
+    def save(self, commit: bool = True) -> Any:
+        """Write the password alone: the person may change the language or sign in meanwhile."""
+        user = super().save(commit=False)
+        if commit:
+            user.save(update_fields=["password"])
+        return user
+
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
-    form = UserChangeForm
+class UserAdmin(DjangoUserAdmin, EditableAdmin):  # type: ignore[type-arg]
+    form = UserForm
     add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "language")
     search_fields = ("email",)
@@ -75,6 +92,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
         if obj is not None and obj.is_staff and not request.user.is_superuser:
             return False
         return bool(super().has_change_permission(request, obj))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002 (Django's own)
+        # A transaction, so that the row is locked while it is read and written.
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         rights = () if request.user.is_superuser else ("is_staff", "is_superuser", "user_permissions")

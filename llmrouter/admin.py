@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
+
+from accounts.staff_forms import EditableAdmin, EditableInline
 
 from .catalogue import DEMO, too_dear
 from .models import Model, Route
@@ -29,7 +30,7 @@ class ProvidersByName:
         return found
 
 
-class RouteInline(ProvidersByName, TabularInline):  # type: ignore[misc]
+class RouteInline(ProvidersByName, EditableInline):
     model = Route
     extra = 0
     fields = ("provider", "upstream", "serves", "lane", "position", "weight", "enabled", "free")
@@ -37,7 +38,7 @@ class RouteInline(ProvidersByName, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Model)
-class CatalogueModelAdmin(ModelAdmin):  # type: ignore[misc]
+class CatalogueModelAdmin(EditableAdmin):
     list_display = ("name", "title", "vendor", "min_tier", "enabled", "stands_in", "last_resort")
     list_filter = ("vendor", "min_tier", "enabled")
     list_select_related = ("min_tier",)
@@ -51,7 +52,7 @@ class CatalogueModelAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Route)
-class RouteAdmin(ProvidersByName, ModelAdmin):  # type: ignore[misc]
+class RouteAdmin(ProvidersByName, EditableAdmin):
     list_display = ("model", "provider", "upstream", "standing", "price", "lane", "position", "weight")
     list_filter = ("provider", "lane", "enabled", "free")
     list_select_related = ("model",)

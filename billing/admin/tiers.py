@@ -1,11 +1,12 @@
 from django.contrib import admin
-from unfold.admin import ModelAdmin
+
+from accounts.staff_forms import EditableAdmin
 
 from ..models import Tier, UserTier
 
 
 @admin.register(Tier)
-class TierAdmin(ModelAdmin):  # type: ignore[misc]
+class TierAdmin(EditableAdmin):
     list_display = (
         "name",
         "price_dzd",
@@ -19,7 +20,7 @@ class TierAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(UserTier)
-class UserTierAdmin(ModelAdmin):  # type: ignore[misc]
+class UserTierAdmin(EditableAdmin):
     list_display = ("user", "tier", "subscribed_at", "expires_at", "auto_renew")
     list_filter = ("tier", "auto_renew")
     list_select_related = ("user", "tier")
