@@ -50,7 +50,8 @@ class AnnouncingQuerySet(models.QuerySet[M]):
         owners = self._owners(rule, values)
         changed = super().update(**values)
         if changed:
-            announce(owners)
+            # None were found, yet rows were changed: another transaction made them match in between.
+            announce(owners or {None})
         return changed
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **options: Any) -> list[M]:

@@ -12,7 +12,6 @@ than that change. `docs/changes.md` has the order of events and what happens whe
 
 import threading
 from collections.abc import Collection
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from django.db import transaction
@@ -137,7 +136,8 @@ def announce_change_for_everyone() -> None:
 def _announce(user_id: int | None) -> None:
     # What this transaction itself reads from now on is new.
     known.outdate(user_id)
-    transaction.on_commit(partial(_tell, user_id), robust=True)
+    # A function of its own: Django names it when it logs what it raised, and a partial has no name.
+    transaction.on_commit(lambda: _tell(user_id), robust=True)
 
 
 def _tell(user_id: int | None) -> None:

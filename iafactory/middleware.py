@@ -40,7 +40,10 @@ def request_ids(get_response: GetResponse) -> GetResponse:
         response.headers["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         # Redis or PostgreSQL could not be asked a moment ago: this answer is not to wait for them a second time.
         away = response.status_code == 503
-        if request.path_info.startswith(API) and "X-RateLimit-Limit" not in response.headers and not away:
+        # Credentials may turn out to be revoked after they were found in memory: then this caller is nobody.
+        stranger = response.status_code == 401
+        shown = "X-RateLimit-Limit" in response.headers
+        if request.path_info.startswith(API) and not (shown or away or stranger):
             tell_where_they_stand(request, response)
         return response
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from django.conf import settings
+
 from accounts.changes import known
 from accounts.fresh import STALE_SECONDS
 
@@ -38,6 +40,8 @@ class RedisBoard:
 
     def __init__(self) -> None:
         self._blind_until = 0.0
+        # Whether the last attempt failed: an outage is logged when it begins.
+        self._is_away = False
         self._unwritten: set[int | None] = set()
         self._lock = threading.Lock()
         self._retrying = False
@@ -54,9 +58,13 @@ class RedisBoard:
         except RedisAway as error:
             self._failed("read", error)
             return None
+        self._is_away = False
         return own or "", everyone or ""
 
     def write(self, concerned: Collection[int | None]) -> None:
+        if not settings.REDIS_URL:
+            # A command before the installation is set up: no other process remembers anything.
+            return
         with self._lock:
             self._unwritten.update(concerned)
         if not self.is_blind() and self._write_all():
@@ -78,6 +86,7 @@ class RedisBoard:
                 self._unwritten |= waiting
             self._failed("written", error)
             return False
+        self._is_away = False
         for user_id, token in tokens.items():
             # After the write: a change that another process announced before it is in what is loaded from now on.
             known.learn(user_id, token)
@@ -104,6 +113,7 @@ class RedisBoard:
 
     def _failed(self, what: str, error: RedisAway) -> None:
         self._blind_until = time.monotonic() + BLIND_SECONDS
-        logger.warning(
-            "Error: changes cannot be %s in Redis (%s); in force within 5 s", what, type(error.__cause__).__name__
-        )
+        if not self._is_away:
+            self._is_away = True
+            cause = type(error.__cause__ or error).__name__
+            logger.warning("Error: changes cannot be %s in Redis (%s); in force within 5 s", what, cause)

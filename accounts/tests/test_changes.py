@@ -15,6 +15,7 @@ from tests.concurrency import eventually
 from usage import changes as on_redis
 from usage.changes import RedisBoard
 from usage.errors import RedisAway
+from usage.redis import forget_clients
 from usage.redis import reaching_redis as really_reaching_redis
 
 ALICE, BOB = 1, 2
@@ -264,6 +265,35 @@ def test_request_does_not_wait_a_second_time_for_a_redis_that_is_away(monkeypatc
     board = RedisBoard()
     assert [board.read(ALICE) for _ in range(5)] == [None] * 5
     assert (asked, board.is_blind()) == (1, True)
+
+
+def test_outage_of_redis_is_logged_when_it_begins(
+    redis: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = iter([True, True, False, True])
+
+    def reaching_redis() -> Any:
+        if next(away):
+            raise RedisAway
+        return really_reaching_redis()
+
+    monkeypatch.setattr(on_redis, "reaching_redis", reaching_redis)
+    monkeypatch.setattr(on_redis, "BLIND_SECONDS", 0)
+    board = RedisBoard()
+    for _ in range(4):
+        board.read(ALICE)
+    assert len(caplog.records) == 2
+
+
+def test_command_without_a_redis_announces_nothing(settings: Any) -> None:
+    settings.REDIS_URL = ""
+    forget_clients()
+    try:
+        board = RedisBoard()
+        board.write([ALICE])
+        assert not board.is_blind()
+    finally:
+        forget_clients()
 
 
 def test_tokens_outlive_everything_that_is_remembered(redis: Any) -> None:

@@ -81,7 +81,9 @@ def test_revoked_key_is_refused_and_reaches_no_provider(pro: Talker, standin: Pr
     pro.say()
     calls = len(standin["openrouter"].calls)
     elsewhere.changed(pro.user.pk, "UPDATE api_keys SET revoked_at = now()")
-    assert code_of(pro.post()) == (401, "invalid_credentials")
+    refused = pro.post()
+    assert code_of(refused) == (401, "invalid_credentials")
+    assert "X-RateLimit-Limit" not in refused.headers
     assert len(standin["openrouter"].calls) == calls
     assert client().hgetall("budget:holds") == {}
 
