@@ -89,7 +89,7 @@ class UserAdmin(DjangoUserAdmin, EditableAdmin):  # type: ignore[type-arg]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Staff who may edit customers edit no other staff: a new password for a superuser would make them one."""
-        if obj is not None and obj.is_staff and not request.user.is_superuser:
+        if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
             return False
         return bool(super().has_change_permission(request, obj))
 

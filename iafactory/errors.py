@@ -98,6 +98,7 @@ ERRORS: dict[type[BaseException], Error] = {
     usage.Banned: Error(
         403, "banned", _("This account is suspended for now. Write to us if you think it is a mistake.")
     ),
+    usage.MayNotSuspend: Error(403, "may_not_suspend", _("You may not suspend this account, nor lift its suspension.")),
     usage.RateLimited: Error(
         429, "rate_limited", _("Rate limit: your tier allows %(per_minute)s requests per minute.")
     ),

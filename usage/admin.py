@@ -20,7 +20,9 @@ from accounts.admin import ReadOnlyAdmin
 from accounts.models import SignUp, User
 
 from . import ban_actions  # noqa: F401 (it adds itself to the list of users)
+from .ban_forms import say_why_not
 from .bans import soft_ban
+from .errors import MayNotSuspend
 from .farming import SUSPECT
 from .models import BudgetReset, DeadLetter, UsageLog
 
@@ -167,10 +169,14 @@ class SignUpAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Soft-ban these accounts for 24 hours"), permissions=["ban"])
     def soft_ban_selected(self, request: HttpRequest, queryset: QuerySet[SignUp]) -> None:
         assert isinstance(request.user, User)
-        sign_ups = list(queryset.select_related("user"))
-        for sign_up in sign_ups:
-            soft_ban(user=sign_up.user, reason="Looks like one of many free accounts", by=request.user)
-        number = len(sign_ups)
+        number = 0
+        for sign_up in queryset.select_related("user"):
+            try:
+                soft_ban(user=sign_up.user, reason="Looks like one of many free accounts", by=request.user)
+            except MayNotSuspend as error:
+                say_why_not(request, sign_up.user, error)
+            else:
+                number += 1
         self.message_user(
             request,
             ngettext("%(n)s account is soft-banned.", "%(n)s accounts are soft-banned.", number) % {"n": number},

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import User
 
 from . import bans
-from .errors import NotNow
+from .errors import MayNotSuspend, NotNow
 
 
 class BanForm(forms.Form):
@@ -31,13 +31,13 @@ class BanForm(forms.Form):
 
 
 def ban_with(request: HttpRequest, user: User, wanted: dict[str, Any]) -> bool:
-    """Ban, and tell whoever did it; whether it could be done."""
+    """Ban, and show the member of staff what came of it; whether it was done."""
     assert isinstance(request.user, User)
     length = timedelta(hours=wanted["hours"])
     try:
         bans.soft_ban(user=user, reason=wanted["reason"], by=request.user, length=length)
-    except NotNow:
-        messages.error(request, _("Redis cannot be reached: nothing was changed. Try again in a moment."))
+    except (MayNotSuspend, NotNow) as error:
+        say_why_not(request, user, error)
         return False
     messages.success(request, _("%(email)s is suspended.") % {"email": user.email})
     return True
@@ -47,11 +47,19 @@ def lift_with(request: HttpRequest, user: User) -> bool:
     assert isinstance(request.user, User)
     try:
         lifted = bans.lift_ban(user=user, by=request.user)
-    except NotNow:
-        messages.error(request, _("Redis cannot be reached: nothing was changed. Try again in a moment."))
+    except (MayNotSuspend, NotNow) as error:
+        say_why_not(request, user, error)
         return False
     if lifted:
         messages.success(request, _("%(email)s may chat again.") % {"email": user.email})
     else:
         messages.warning(request, _("%(email)s was not suspended.") % {"email": user.email})
     return lifted
+
+
+def say_why_not(request: HttpRequest, user: User, error: MayNotSuspend | NotNow) -> None:
+    if isinstance(error, MayNotSuspend):
+        text = _("You may not suspend %(email)s, nor lift that suspension.") % {"email": user.email}
+    else:
+        text = _("Redis cannot be reached: nothing was changed. Try again in a moment.")
+    messages.error(request, text)

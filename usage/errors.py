@@ -6,6 +6,7 @@ UsageError
 │   ├── RateLimited         per minute
 │   ├── QuotaExceeded       per day
 │   └── BudgetExceeded      no route is left that the money allows
+├── MayNotSuspend           this member of staff has no right to suspend that account
 └── NotNow                  ours to mend; the caller may come back
     ├── RedisAway           the counters cannot be reached
     ├── Recovering          Redis came back, and what it may have lost is being handed in
@@ -58,6 +59,10 @@ class BudgetExceeded(Refused):
     def __init__(self, scope: str, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self.scope = scope
+
+
+class MayNotSuspend(UsageError):
+    pass
 
 
 class NotNow(UsageError):

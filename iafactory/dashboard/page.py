@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import SoftBan, User
 from iafactory.alerts import rules
 from iafactory.alerts.rules import Alert
+from usage import bans
 from usage.ban_forms import BanForm, ban_with, lift_with
 from usage.clock import today as this_day
 from usage.clock import zone
@@ -54,7 +55,8 @@ def is_for_a_browser(request: HttpRequest) -> bool:
 
 def show(request: HttpRequest) -> HttpResponse:
     with one_look():
-        view = look(request.GET.get("period", ""))
+        assert isinstance(request.user, User)
+        view = look(request.GET.get("period", ""), request.user)
     # Who asked for the inner part has the frame already.
     if "fragment" in request.GET:
         return TemplateResponse(request, "iafactory/dashboard/figures.html", {"view": view})
@@ -89,10 +91,18 @@ def back(request: HttpRequest) -> HttpResponseRedirect:
 
 @dataclass(frozen=True, slots=True)
 class Abuser:
-    """Over the limit today; `ban` where somebody has done something about it already."""
+    """Over the limit today; `ban` where the account is suspended already."""
 
     user: UserFigures
     ban: SoftBan | None
+    # Whether the member of staff who looks at the page may suspend this account.
+    may_suspend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BanRow:
+    ban: SoftBan
+    may_lift: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ class View:
     tiers: list[TierRow]
     users: list[UserRow]
     abusers: list[Abuser]
-    bans: list[SoftBan]
+    bans: list[BanRow]
     ban_form: BanForm
 
     @property
@@ -122,7 +132,7 @@ class View:
         return sum(row.figures.errors for row in self.providers if row.figures)
 
 
-def look(period_key: str) -> View:
+def look(period_key: str, viewer: User) -> View:
     budget = live_budget()
     # The day is that of the money's clock, which a test or an exercise may have moved.
     now, day = (budget.now, budget.day) if budget else (datetime.now(zone()), this_day())
@@ -130,7 +140,7 @@ def look(period_key: str) -> View:
     totals = history.totals(period.first, period.last)
     alerts = rules.standing()
     spend, calls = drawing.last_24_hours(now)
-    bans = bans_in_force()
+    standing_bans = bans_in_force()
     return View(
         now=now,
         today=periods(day)["today"],
@@ -146,8 +156,8 @@ def look(period_key: str) -> View:
         providers=provider_rows(history.providers(period.first, period.last), alerts),
         tiers=tier_rows(period),
         users=user_rows(period),
-        abusers=[Abuser(user, bans.get(user.user_id)) for user in heavy_users.abusive_users(day)],
-        bans=list(bans.values())[:BANS_SHOWN],
+        abusers=abusers_for(viewer, heavy_users.abusive_users(day), standing_bans),
+        bans=ban_rows_for(viewer, standing_bans),
         ban_form=BanForm(),
     )
 
@@ -163,3 +173,22 @@ def live_budget() -> Budget | None:
 def bans_in_force() -> dict[int, SoftBan]:
     found = SoftBan.objects.in_force(timezone.now()).select_related("user", "banned_by").order_by("-created_at")
     return {ban.user_id: ban for ban in found}
+
+
+def abusers_for(viewer: User, found: list[UserFigures], standing_bans: dict[int, SoftBan]) -> list[Abuser]:
+    accounts = User.objects.in_bulk([user.user_id for user in found])
+    free_to_act = viewer.pk not in standing_bans
+    return [
+        Abuser(
+            user,
+            standing_bans.get(user.user_id),
+            free_to_act and user.user_id in accounts and bans.within_reach(by=viewer, user=accounts[user.user_id]),
+        )
+        for user in found
+    ]
+
+
+def ban_rows_for(viewer: User, standing_bans: dict[int, SoftBan]) -> list[BanRow]:
+    free_to_act = viewer.pk not in standing_bans
+    shown = list(standing_bans.values())[:BANS_SHOWN]
+    return [BanRow(ban, free_to_act and bans.within_reach(by=viewer, user=ban.user)) for ban in shown]
