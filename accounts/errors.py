@@ -6,6 +6,7 @@ AccountsError
 │   ├── ExpiredToken       it was good; log in or refresh
 │   ├── SecondFactorRequired    the password was right; a code is asked for
 │   └── BadSecondFactor    a wrong code, or one that was used
+├── LoginNeeded            an API key where only a login is enough
 ├── SecondFactorNotSetUp   a member of staff who has to, and has not yet
 ├── AddressTaken
 ├── TooManyKeys
@@ -35,6 +36,10 @@ class SecondFactorRequired(Unauthenticated):
 
 
 class BadSecondFactor(Unauthenticated):
+    pass
+
+
+class LoginNeeded(AccountsError):
     pass
 
 

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib.auth import authenticate as check_password
+from django.contrib.auth.password_validation import validate_password
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
@@ -9,6 +10,11 @@ from . import sign_ups
 from .errors import AddressTaken, BadCredentials
 from .models import User, normal_email
 from .throttle import client_address, limit_attempts, limit_logins
+
+
+def check_new_password(password: str, *, email: str) -> None:
+    """Raise Django's `ValidationError` for a weak password; one that resembles the e-mail address is weak too."""
+    validate_password(password, User(email=normal_email(email)))
 
 
 def count_sign_up(request: HttpRequest) -> None:

@@ -1,10 +1,10 @@
 from typing import Any
 
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from .joining import check_new_password
 from .models import ApiKey
 from .plain import check_mailable
 
@@ -26,12 +26,13 @@ class RegistrationSerializer(CredentialsSerializer):
         check_mailable(value)
         return value
 
-    def validate_password(self, value: str) -> str:
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # Both fields are needed: a password that resembles the address is weak.
         try:
-            validate_password(value)
+            check_new_password(attrs["password"], email=attrs["email"])
         except ValidationError as error:
-            raise serializers.ValidationError(error.messages, code="weak_password") from error
-        return value
+            raise serializers.ValidationError({"password": error.messages}, code="weak_password") from error
+        return attrs
 
 
 class RegisteredSerializer(serializers.Serializer[None]):

@@ -14,7 +14,6 @@ from . import second_factor
 from .authentication import Caller
 from .joining import count_sign_up, right_password, sign_up
 from .keyring import KEYS_LIMIT, issue_key, keys_of, revoke_key
-from .permissions import LoggedIn
 from .serializers import (
     ApiKeySerializer,
     LoginSerializer,
@@ -97,8 +96,6 @@ class LogoutView(APIView):
 
 
 class ApiKeysView(APIView):
-    permission_classes = (LoggedIn,)
-
     @extend_schema(summary="Your API keys", responses=ApiKeySerializer(many=True), tags=["auth"])
     def get(self, request: Request) -> Response:
         return Response(ApiKeySerializer(keys_of(caller_of(request).user_id), many=True).data)
@@ -118,8 +115,6 @@ class ApiKeysView(APIView):
 
 
 class ApiKeyView(APIView):
-    permission_classes = (LoggedIn,)
-
     @extend_schema(summary="Revoke an API key", responses={204: None}, tags=["auth"])
     def delete(self, request: Request, key_id: int) -> Response:
         limit_attempts(request._request, "keys", KEYS_LIMIT, account=str(caller_of(request).user_id))

@@ -63,6 +63,9 @@ ERRORS: dict[type[BaseException], Error] = {
     accounts.SecondFactorNotSetUp: Error(
         403, "otp_not_set_up", _("Staff need a second factor here. Log in at /admin/ and set it up first.")
     ),
+    accounts.LoginNeeded: Error(
+        403, "login_needed", _("An API key cannot do this. Log in (POST /api/auth/login) and send the token.")
+    ),
     accounts.AddressTaken: Error(400, "email_taken", _("There is an account with this e-mail address already.")),
     accounts.TooManyKeys: Error(400, "too_many_keys", _("You have %(limit)s keys already. Revoke one first.")),
     accounts.TooManyAttempts: Error(429, "rate_limited", _("Too many attempts. Try again in %(retry_after)s seconds.")),

@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.views import APIView
 
 from accounts import changes
 from accounts.authentication import Caller
@@ -24,7 +27,6 @@ from .errors import answer
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API = ("/api/v2/", "/v1/")
-BEARERS = ("/api/", "/v1/", "/payment/")
 
 
 def request_ids(get_response: GetResponse) -> GetResponse:
@@ -80,14 +82,31 @@ def second_factor_first(get_response: GetResponse) -> GetResponse:
     """A session of staff opens no page before its second factor, whichever page it logged in on."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        # Only pages know sessions; the API knows bearers.
-        if request.path_info.startswith(BEARERS) or request.path_info in staff_login.WAYS_OUT:
+        if is_open_before_second_factor(request) or not staff_login.is_held_up(request):
             return get_response(request)
-        if staff_login.is_held_up(request):
-            return staff_login.to_second_factor(request)
-        return get_response(request)
+        return staff_login.to_second_factor(request)
 
     return middleware
+
+
+def is_open_before_second_factor(request: HttpRequest) -> bool:
+    """A request without a session, a page that the login itself needs, or a view that reads no session.
+
+    The view decides, not the beginning of the path: pages and API share prefixes, and a page that is not named here
+    must be closed."""
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES or request.path_info in staff_login.WAYS_OUT:
+        return True
+    return takes_bearers_only(request.path_info)
+
+
+def takes_bearers_only(path: str) -> bool:
+    try:
+        view = getattr(resolve(path).func, "cls", None)
+    except Resolver404:
+        return False
+    if view is None or not issubclass(view, APIView):
+        return False
+    return not any(issubclass(each, SessionAuthentication) for each in view.authentication_classes)
 
 
 def tell_where_they_stand(request: HttpRequest, response: HttpResponseBase) -> None:

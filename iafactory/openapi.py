@@ -19,6 +19,10 @@ from accounts.once import Once
 from llmrouter.replies import to_json
 
 CHAT = Path(llmrouter.__file__).with_name("openapi.yaml")
+BEARER = (
+    "A JWT from /api/auth/login. The chat, the models and the usage also take an API key (iaf_…); keys, account and "
+    "payments do not."
+)
 ERROR = {
     "description": "An error; `code` says which, `message` what to do.",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
@@ -30,7 +34,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "bearer"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "A JWT from /api/auth/login, or an API key (iaf_…)."}
+        return {"type": "http", "scheme": "bearer", "description": BEARER}
 
 
 def add_the_chat(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

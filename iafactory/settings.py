@@ -269,10 +269,13 @@ SIMPLE_JWT = {
     "SIGNING_KEY": API_SECRET_KEY,
     # A token names the password (a hash of its hash) under which it was made, and ends with it.
     "CHECK_REVOKE_TOKEN": True,
+    # The clocks of two servers differ by some seconds: a token that one has just made is not from the future for the
+    # other. (`iat` and `nbf`; an access token ends at its `exp` to the second, see `Caller.valid_until`.)
+    "LEEWAY": timedelta(seconds=10),
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.LoggedIn"],
     "DEFAULT_RENDERER_CLASSES": ["iafactory.rendering.JsonRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "iafactory.rendering.WhatWeHave",
     "DEFAULT_PARSER_CLASSES": ["iafactory.rendering.JsonParser"],

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.permissions import KeyOrLogin
 from accounts.serializers import MeSerializer
 from accounts.views import caller_of
 from billing.entitlements import entitlements_for
@@ -34,6 +35,8 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 class MeView(APIView):
+    permission_classes = (KeyOrLogin,)
+
     @extend_schema(summary="Who you are", responses=MeSerializer, tags=["auth"])
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
@@ -52,6 +55,8 @@ class UsageTodaySerializer(serializers.Serializer[None]):
 
 
 class UsageTodayView(APIView):
+    permission_classes = (KeyOrLogin,)
+
     @extend_schema(summary="Where you stand today", responses=UsageTodaySerializer, tags=["usage"])
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
@@ -113,6 +118,7 @@ class NewestFirst(CursorPagination):
 class UsageView(ListAPIView[UsageLog]):
     """The caller's calls, newest first. Every attempt is a row: a call that fell back has several."""
 
+    permission_classes = (KeyOrLogin,)
     serializer_class = UsageRowSerializer
     pagination_class = NewestFirst
 

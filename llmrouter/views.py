@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.permissions import KeyOrLogin
 from accounts.views import caller_of
 from billing.entitlements import entitlements_for
 from billing.money import dollars
@@ -103,6 +104,8 @@ class ModelsSerializer(serializers.Serializer[None]):
 
 
 class ModelsView(APIView):
+    permission_classes = (KeyOrLogin,)
+
     @extend_schema(summary="The models, and which your tier may have", responses=ModelsSerializer, tags=["chat"])
     def get(self, request: Request) -> Response:
         entitlement = entitlements_for(caller_of(request).user_id)

@@ -92,7 +92,7 @@ def pay(product: Product, chargily: ChargilyStandIn, customer: Customer, tier: s
 
 def test_customer_who_pays_and_is_refunded(product: Product, chargily: ChargilyStandIn) -> None:
     user = person("alice@example.dz")
-    alice = Customer(product, key_of(user))
+    alice = Customer(product, issue_tokens(user).access)
     assert outcomes(everywhere(alice)) == {3, "quota_exceeded"}
     assert what_is_shown(alice) == {"free"}
     assert outcomes(everywhere(alice)) == {"quota_exceeded"}
@@ -106,7 +106,7 @@ def test_customer_who_pays_and_is_refunded(product: Product, chargily: ChargilyS
 
 
 def test_model_that_was_locked_is_open_once_it_is_paid(product: Product, chargily: ChargilyStandIn) -> None:
-    alice = Customer(product, key_of(person("alice@example.dz")))
+    alice = Customer(product, issue_tokens(person("alice@example.dz")).access)
     locked = {model["id"] for model in alice.get("/api/v2/models").json()["models"] if model["locked"]}
     assert "gpt-4o" in locked
     alice.get_anew("/api/v2/models", CALLS)

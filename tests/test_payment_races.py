@@ -12,11 +12,12 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.tokens import issue_tokens
 from billing import reconciliation
 from billing.models import Invoice, PaymentTransaction, UserTier, WebhookEvent
 from billing.standin import ChargilyStandIn
 from billing.tests.conftest import KEY
-from conftest import address_of_the_test_database, key_of, person
+from conftest import address_of_the_test_database, person
 from tests.concurrency import at_once
 from tests.product import Customer, Product
 
@@ -82,7 +83,7 @@ def bought(customer: Customer, tier: str = "student") -> dict[str, Any]:
 
 def test_one_payment_many_events(shop: Product, chargily: ChargilyStandIn) -> None:
     user = person("alice@example.dz")
-    alice = Customer(shop, key_of(user))
+    alice = Customer(shop, issue_tokens(user).access)
     checkout_id = bought(alice)["checkout_id"]
     checkout = chargily.books.change(checkout_id, "paid")
     assert checkout is not None
@@ -111,7 +112,7 @@ def test_one_payment_many_events(shop: Product, chargily: ChargilyStandIn) -> No
     assert WebhookEvent.objects.count() == 1 + len(others)
     assert WebhookEvent.objects.order_by("-deliveries").values_list("deliveries", flat=True)[0] == COPIES
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
-    assert Customer(shop, key_of(user)).get("/payment/subscription/status").json()["days_remaining"] == 30
+    assert Customer(shop, issue_tokens(user).access).get("/payment/subscription/status").json()["days_remaining"] == 30
 
 
 def test_many_payments_at_once(shop: Product, chargily: ChargilyStandIn) -> None:
@@ -119,7 +120,7 @@ def test_many_payments_at_once(shop: Product, chargily: ChargilyStandIn) -> None
     users = [person(f"user{number}@example.dz") for number in range(3)]
     bodies = []
     for user in users:
-        customer = Customer(shop, key_of(user))
+        customer = Customer(shop, issue_tokens(user).access)
         for tier in ("student", "pro"):
             checkout = chargily.books.change(bought(customer, tier)["checkout_id"], "paid")
             assert checkout is not None
@@ -145,7 +146,7 @@ def assert_both_are_granted(user: User) -> None:
 
 
 def test_many_clicks_open_one_checkout(shop: Product, chargily: ChargilyStandIn) -> None:
-    key = key_of(person("alice@example.dz"))
+    key = issue_tokens(person("alice@example.dz")).access
     found = all_at_once([lambda: bought(Customer(shop, key))["checkout_id"]] * 12)
     assert len(set(found)) == 1
     assert len(chargily.books.checkouts) == 1
@@ -155,7 +156,7 @@ def test_many_clicks_open_one_checkout(shop: Product, chargily: ChargilyStandIn)
 def test_a_tier_is_in_force_everywhere_within_five_seconds(shop: Product, chargily: ChargilyStandIn) -> None:
     import time
 
-    alice = Customer(shop, key_of(person("alice@example.dz")))
+    alice = Customer(shop, issue_tokens(person("alice@example.dz")).access)
     # Both workers remember `free`.
     assert {answer.json()["tier"] for answer in alice.get_anew("/api/auth/me")} == {"free"}
     checkout = chargily.books.change(bought(alice, "pro")["checkout_id"], "paid")
@@ -167,7 +168,7 @@ def test_a_tier_is_in_force_everywhere_within_five_seconds(shop: Product, chargi
 
 def test_the_whole_way_through_the_page(shop: Product, chargily: ChargilyStandIn) -> None:
     """The hosted page sends the webhook itself, and the browser back, which asks what became of it."""
-    alice = Customer(shop, key_of(person("alice@example.dz")))
+    alice = Customer(shop, issue_tokens(person("alice@example.dz")).access)
     body = bought(alice)
     chargily.books.checkouts[body["checkout_id"]]["webhook_endpoint"] = f"{shop.url}/payment/webhook/chargily"
     chargily.books.faults.copies = 3

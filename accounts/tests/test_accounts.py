@@ -49,6 +49,10 @@ def test_register() -> None:
         ({**GOOD, "email": "ALICE@example.dz"}, "email_taken"),
         ({"email": "b@example.dz", "password": "12345678"}, "weak_password"),
         ({"email": "b@example.dz", "password": "password"}, "weak_password"),
+        # What resembles the address is the first thing that a guesser tries.
+        ({"email": "amina.b@example.dz", "password": "amina.b@example.dz"}, "weak_password"),
+        ({"email": "Amina.B@Example.dz", "password": "aMINA.b@eXAMPLE.DZ"}, "weak_password"),
+        ({"email": "aminabensalem@example.dz", "password": "aminabensalem1"}, "weak_password"),
         ({"email": "no address", "password": "correct horse battery"}, "invalid_request"),
         ({"email": '"a\x1cb:c"@example.dz', "password": "correct horse battery"}, "invalid_request"),
         ({"email": '"<script>"@example.dz', "password": "correct horse battery"}, "invalid_request"),

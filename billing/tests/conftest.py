@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
 from billing import checkout
 from billing.models import PaymentTransaction
 from billing.standin import ChargilyStandIn
-from conftest import key_of
 
 # Put together, so that a search for secrets does not find one.
 KEY = "test_" + "sk_" + "0" * 40
@@ -82,11 +82,11 @@ def begin(chargily: ChargilyStandIn) -> Callable[..., PaymentTransaction]:
 
 
 class Api:
-    """Somebody with a key, through the whole of Django."""
+    """Somebody who is logged in, through the whole of Django."""
 
     def __init__(self, user: User) -> None:
         self.client = Client(raise_request_exception=False)
-        self.headers = {"Authorization": f"Bearer {key_of(user)}", "Accept-Language": "en"}
+        self.headers = {"Authorization": f"Bearer {AccessToken.for_user(user)}", "Accept-Language": "en"}
 
     def get(self, path: str, **query: Any) -> Any:
         return self.client.get(path, query, headers=self.headers)

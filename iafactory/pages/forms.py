@@ -1,10 +1,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
+from accounts.joining import check_new_password
 from accounts.plain import check_mailable
 
 
@@ -41,7 +40,7 @@ class SignUpForm(SignInForm):
         given = super().clean() or {}
         if "password" in given:
             try:
-                validate_password(given["password"], User(email=given.get("email", "")))
+                check_new_password(given["password"], email=given.get("email", ""))
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return given

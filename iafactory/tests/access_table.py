@@ -78,18 +78,18 @@ LINES = [
     Line("v1/models/<path:name>", "GET", Who.CALLERS, path="/v1/models/gpt-4o"),
     # billing
     Line("payment/plans", "GET", Who.ANYONE),
-    Line("payment/quote/<str:tier>", "GET", Who.CALLERS, path="/payment/quote/student"),
+    Line("payment/quote/<str:tier>", "GET", Who.LOGGED_IN, path="/payment/quote/student"),
     # Payments are not configured here; who may not is told so first.
-    Line("payment/subscribe/<str:tier>", "POST", Who.CALLERS, ok=503, path="/payment/subscribe/student"),
-    Line("payment/checkouts/<str:checkout_id>", "GET", Who.CALLERS, ok=404, path="/payment/checkouts/nobodys"),
-    Line("payment/transactions", "GET", Who.CALLERS),
-    Line("payment/subscription/status", "GET", Who.CALLERS),
+    Line("payment/subscribe/<str:tier>", "POST", Who.LOGGED_IN, ok=503, path="/payment/subscribe/student"),
+    Line("payment/checkouts/<str:checkout_id>", "GET", Who.LOGGED_IN, ok=404, path="/payment/checkouts/nobodys"),
+    Line("payment/transactions", "GET", Who.LOGGED_IN),
+    Line("payment/subscription/status", "GET", Who.LOGGED_IN),
     # Who has no subscription has none to cancel.
     Line(
         "payment/subscription/cancel",
         "POST",
-        Who.CALLERS,
-        instead={"charlie": 400, "clerk": 400, "sara": 400},
+        Who.LOGGED_IN,
+        instead={"clerk": 400, "sara": 400},
     ),
     Line("payment/webhook/chargily", "POST", Who.ANYONE, ok=503),
     # The description of all this

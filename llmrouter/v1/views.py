@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.permissions import KeyOrLogin
 from billing.money import dollars
 from usage.admission import Ticket
 
@@ -65,12 +66,16 @@ MODELS = inline_serializer(
 
 
 class ModelsView(APIView):
+    permission_classes = (KeyOrLogin,)
+
     @extend_schema(summary="OpenAI's list of models", operation_id="openai_models", responses=MODELS, tags=["OpenAI"])
     def get(self, request: Request) -> Response:
         return Response({"object": "list", "data": [described(model) for model in catalogue().models.values()]})
 
 
 class ModelView(APIView):
+    permission_classes = (KeyOrLogin,)
+
     @extend_schema(summary="One of them", operation_id="openai_model", responses=OpenAIModelSerializer, tags=["OpenAI"])
     def get(self, request: Request, name: str) -> Response:
         return Response(described(find(name)))
