@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -50,8 +50,31 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]
         return False
 
 
+ACCESS = ("is_active", "is_staff", "is_superuser")
+
+
 class UserForm(StaffFormMixin, UserChangeForm):  # type: ignore[misc]
     opened = OpenedField()
+    # Who saves the form; set by the page.
+    by: User | None = None
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        before = self.row_before
+        lost = [name for name in ACCESS if before[name] and not getattr(self.instance, name)]
+        if lost and self.by is not None and self.by.pk == self.instance.pk:
+            self.add_error(lost[0], _("You cannot take away your own access. Ask another superuser to do it."))
+        elif lost and before["is_superuser"] and not another_superuser(self.instance.pk):
+            self.add_error(lost[0], _("This is the last superuser. Make another one first."))
+
+
+def another_superuser(user_id: int) -> bool:
+    """Asked inside the transaction that takes the access away. Two superusers who do it to each other at the same
+    instant: the second one waits here, and sees what the first one did."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('accounts.superusers'))")
+    able = User.objects.filter(is_superuser=True, is_staff=True, is_active=True)
+    return able.exclude(pk=user_id).exists()
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
@@ -92,6 +115,12 @@ class UserAdmin(DjangoUserAdmin, EditableAdmin):  # type: ignore[type-arg]
         if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
             return False
         return bool(super().has_change_permission(request, obj))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        # Django makes this class for the request alone.
+        form.by = request.user
+        return form
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002 (Django's own)
         # A transaction, so that the row is locked while it is read and written.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
@@ -71,6 +72,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().clean()
         self.email = normal_email(self.email)
         check_mailable(self.email)
+        if self.is_superuser and not self.is_staff:
+            raise ValidationError({"is_superuser": _("Only a member of staff can be a superuser.")})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         # However it is made (the admin, a shell): the address is looked up in lower case.

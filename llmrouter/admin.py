@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 from accounts.staff_forms import EditableAdmin, EditableInline
 
 from .catalogue import DEMO, too_dear
-from .models import Model, Route
+from .models import FALLBACKS, Model, Route
 from .prices import prices_of
 from .providers.registry import PROVIDERS, connection
 
@@ -45,6 +45,23 @@ class CatalogueModelAdmin(EditableAdmin):
     search_fields = ("name", "title")
     formfield_overrides: ClassVar = {models.ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget}}
     inlines: ClassVar = [RouteInline]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The name is the key: another one would make a second model without routes."""
+        return ("name",) if obj is not None else ()
+
+    def save_model(self, request: HttpRequest, obj: Model, form: "ModelForm[Model]", change: bool) -> None:
+        for name in FALLBACKS:
+            if getattr(obj, name):
+                # One model has this place: the one ticked now takes it over, in the same transaction.
+                Model.objects.filter(**{name: True}).exclude(pk=obj.pk).update(**{name: False})
+        super().save_model(request, obj, form, change)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        found, counts, needed, protected = super().get_deleted_objects(objs, request)
+        said = gettext("%(model)s serves when others cannot. Tick another model for that first.")
+        kept = [said % {"model": model} for model in objs if model.stands_in or model.last_resort]
+        return found, counts, needed, [*protected, *kept]
 
     def save_formset(self, request: HttpRequest, form: "ModelForm[Model]", formset: Any, change: bool) -> None:
         super().save_formset(request, form, formset, change)
