@@ -16,10 +16,16 @@ RouterError
 │   │   ├── Overloaded        5xx: the provider may do better later
 │   │   └── ModelGone         retired, or not for this account
 │   └── Unclear               time-out, cut, unreadable: it may have been billed
+│       └── Empty             an answer without a word in it
 └── EveryProviderFailed
 """
 
+from typing import TYPE_CHECKING
+
 from django.utils.functional import Promise
+
+if TYPE_CHECKING:
+    from .types import Tokens
 
 StrOrPromise = str | Promise
 
@@ -113,6 +119,15 @@ class ModelGone(ProviderRefused):
 
 class Unclear(TryAnotherRoute):
     pass
+
+
+class Empty(Unclear):
+    """`tokens` and `cost` are what the provider told of it, for it may bill thoughts; None where it told nothing."""
+
+    def __init__(self, tokens: "Tokens | None", cost: int | None) -> None:
+        super().__init__("empty")
+        self.tokens = tokens
+        self.cost = cost
 
 
 class EveryProviderFailed(RouterError):

@@ -18,8 +18,8 @@ from usage.errors import Banned, BudgetExceeded, Refused, UsageError
 
 from . import catalogue
 from .catalogue import Route
-from .errors import CallerFault, EveryProviderFailed, KeyTrouble, ProviderRefused, TryAnotherRoute, Unsent
-from .pricing import offer_of
+from .errors import CallerFault, Empty, EveryProviderFailed, KeyTrouble, ProviderRefused, TryAnotherRoute, Unsent
+from .pricing import offer_of, usage_of
 from .providers.registry import Key
 from .routing import Plan, keys_to_try, plan
 from .types import Chat, Reply
@@ -240,6 +240,9 @@ class RouteAttempt:
         match error:
             case Unsent():
                 self.money.unsent()
+            case Empty():
+                told = Reply(message={}, finish_reason="", tokens=error.tokens, cost=error.cost)
+                self.money.unknown(error.code, usage_of(self.route, told, self.money.hold))
             case ProviderRefused() | CallerFault() if not self.money.delivered:
                 self.money.refuse(error.code)
             case TryAnotherRoute() | CallerFault():

@@ -6,6 +6,7 @@ from usage import health
 
 from .catalogue import Route
 from .errors import (
+    Empty,
     KeyBusy,
     KeyRefused,
     ModelGone,
@@ -46,8 +47,10 @@ def open_stream(
     dialect = DIALECTS[route.connection.provider.dialect]
     pieces = dialect.stream(route.connection, key, upstream(route, chat, max_tokens))
     try:
-        for number, batch in enumerate(pieces):
-            if number == 0:
+        answers = False
+        for batch in pieces:
+            if not answers and any(not piece.comment for piece in batch):
+                answers = True
                 praise(route, key)
             yield batch
     except PromptTooLong as error:
@@ -84,7 +87,8 @@ def blame(route: Route, key: Key, error: TryAnotherRoute, caller: int) -> None:
             health.failed(route.subject, error.code, at_once=True)
         case Unsent():
             health.failed(route.provider, error.code)
-        case Unclear(code="timeout"):
+        case Empty() | Unclear(code="timeout"):
+            # It may be due to what the caller asked.
             health.failed(route.subject, error.code, caller=caller)
         case Overloaded() | Unclear():
             health.failed(route.subject, error.code, retry_after=error.retry_after)

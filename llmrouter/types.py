@@ -74,6 +74,12 @@ class Piece:
     # Who really answers, where a provider only passes on (OpenRouter).
     behind: str = ""
     comment: bool = False
+    # The provider has said why the answer ends. Its usage may follow; `finish_reason` comes with the last piece.
+    ends: bool = False
+
+
+# The provider is at work, and has nothing to say yet.
+SIGN_OF_LIFE = Piece(comment=True)
 
 
 @dataclass(frozen=True, slots=True)

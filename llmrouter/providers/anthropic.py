@@ -9,23 +9,22 @@ from typing import Any
 import orjson
 
 from ..errors import Unclear
-from ..types import Message, Piece, Reply, Tokens, Upstream
-from .base import until_trouble
+from ..types import SIGN_OF_LIFE, Message, Piece, Reply, Tokens, Upstream
+from .base import read_stream
+from .error_shapes import error_in
 from .faults import fault
 from .http import post, stream_post
+from .lenient_json import loads, without_halves
+from .normaliser import StreamNormaliser, reply_of, whole_piece
 from .registry import Connection, Key, Provider
 from .sse import EventReader
+from .usage_reader import count
 
 PATH = "/messages"
-FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
+# How OpenRouter names the signatures of Anthropic's thoughts, which its clients send back.
+FORMAT = "anthropic-claude-v1"
+# Anthropic's own status for an error in the middle of a stream: overloaded.
+OVERLOADED = 529
 # Tokens of thinking by OpenAI's reasoning effort.
 THINKING = {"low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768}
 LEAST_THINKING = 1024
@@ -35,40 +34,21 @@ def complete(connection: Connection, key: Key, call: Upstream) -> Reply:
     provider = connection.provider
     url, sent = connection.base_url + PATH, body(call, stream=False)
     answer = post(url, headers(connection, key), sent, call.patience(provider))
-    if answer.status != 200:
+    if not answer.is_success:
         raise fault(provider, answer.status, answer.headers, answer.body, model=call.model)
-    try:
-        parsed = orjson.loads(answer.body)
-        return Reply(
-            message=message_of(parsed["content"]),
-            finish_reason=FINISH.get(parsed.get("stop_reason") or "", "stop"),
-            tokens=tokens_of(parsed["usage"]),
-        )
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise Unclear("unreadable") from error
+    return reply(answer.body, provider, call.model)
 
 
 def stream(connection: Connection, key: Key, call: Upstream) -> Generator[list[Piece], None, None]:
     provider = connection.provider
     url, sent = connection.base_url + PATH, body(call, stream=True)
     with stream_post(url, headers(connection, key), sent, call.patience(provider)) as answer:
-        if answer.status != 200:
-            raise fault(provider, answer.status, answer.headers, answer.error_body(), model=call.model)
-        events, translator = EventReader(), Translator(provider, call.model)
-        for chunk in answer.chunks():
-            came = events.feed(chunk)
-            pieces, trouble = until_trouble(piece for event in came for piece in translator.read(event.data))
-            if any(not piece.comment for piece in pieces):
-                answer.data_came()
-            if translator.over:
-                answer.finish()
-            if pieces:
-                yield pieces
-            if trouble is not None:
-                raise trouble
-            if translator.over:
-                return
-        raise Unclear("cut")
+        if not answer.is_success:
+            raise fault(provider, answer.status, answer.headers, answer.body(), model=call.model)
+        if answer.is_one_document():
+            yield [whole_piece(reply(answer.body(), provider, call.model))]
+            return
+        yield from read_stream(answer, Translator(provider, call.model))
 
 
 def headers(connection: Connection, key: Key) -> dict[str, str]:
@@ -212,92 +192,158 @@ def choice_of(choice: Any, parallel: bool) -> dict[str, Any]:
 # And back
 
 
+def reply(text: bytes, provider: Provider, model: str) -> Reply:
+    parsed, _ = loads(text)
+    whole = event_in(without_halves(parsed), text, provider, model)
+    blocks = whole.get("content")
+    if not isinstance(blocks, list):
+        raise Unclear("unreadable")
+    message = message_of([block for block in blocks if isinstance(block, dict)])
+    return reply_of(message, whole.get("stop_reason"), tokens_of(whole.get("usage")), None)
+
+
+def event_in(parsed: Any, text: bytes, provider: Provider, model: str) -> Mapping[str, Any]:
+    """A body or an event that is not an error."""
+    if not isinstance(parsed, dict):
+        raise Unclear("unreadable")
+    if error_in(parsed):
+        raise fault(provider, OVERLOADED, {}, text, model=model)
+    return parsed
+
+
 def message_of(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    text = "".join(block["text"] for block in blocks if block["type"] == "text")
-    thinking = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
-    calls = [
-        {
-            "id": block["id"],
-            "type": "function",
-            "function": {"name": block["name"], "arguments": orjson.dumps(block["input"]).decode()},
-        }
-        for block in blocks
-        if block["type"] == "tool_use"
-    ]
-    message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
-    if calls:
-        message["tool_calls"] = calls
-    if thinking:
-        message["reasoning_content"] = thinking
-    return message
+    """One message in OpenAI's dialect; the normaliser sees to the types in it."""
+    thinking = [text for block in blocks if isinstance(text := block.get("thinking"), str)]
+    details = [detail for place, block in enumerate(blocks) if (detail := detail_of(block, place)) is not None]
+    texts = [block for block in blocks if block.get("type") == "text"]
+    return {
+        **({"content": texts} if texts else {}),
+        "tool_calls": [call_of(block) for block in blocks if block.get("type") == "tool_use"],
+        **({"reasoning_content": "".join(thinking)} if thinking else {}),
+        **({"reasoning_details": details} if details else {}),
+    }
 
 
-def tokens_of(usage: Mapping[str, Any]) -> Tokens:
+def call_of(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": block.get("id"), "name": block.get("name"), "arguments": block.get("input")}
+
+
+def detail_of(block: Mapping[str, Any], place: Any) -> dict[str, Any] | None:
+    """A thought with its signature, without which Anthropic does not take it back."""
+    match block.get("type"):
+        case "thinking":
+            named = {name: value for name in ("signature",) if (value := block.get(name))}
+            return {"type": "reasoning.text", "text": block.get("thinking"), **named, "format": FORMAT, "index": place}
+        case "redacted_thinking":
+            return {"type": "reasoning.encrypted", "data": block.get("data"), "format": FORMAT, "index": place}
+    return None
+
+
+def tokens_of(usage: Any) -> Tokens | None:
     """Anthropic counts the cache's tokens beside the input's; here they are part of it."""
-    cached = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    return Tokens(
-        input=(usage.get("input_tokens") or 0) + cached + written,
-        output=usage.get("output_tokens") or 0,
-        cached=cached,
-        cache_written=written,
-    )
+    if not isinstance(usage, dict):
+        return None
+    input_, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    if input_ is None or output is None:
+        return None
+    cached = count(usage.get("cache_read_input_tokens")) or 0
+    written = count(usage.get("cache_creation_input_tokens")) or 0
+    return Tokens(input=input_ + cached + written, output=output, cached=cached, cache_written=written)
 
 
 class Translator:
     """The events of one stream -> pieces in the OpenAI dialect."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self.over = False
+        self.done = False
+        self._events = EventReader()
+        self._answer = StreamNormaliser()
         self._provider = provider
         self._model = model
         self._usage: dict[str, Any] = {}
-        # Blocks are numbered over text and tools together; OpenAI numbers the tool calls by themselves.
-        self._tools: dict[int, int] = {}
 
-    def read(self, data: bytes) -> Iterator[Piece]:
-        if not data:
-            yield Piece(comment=True)
-            return
-        try:
-            event = orjson.loads(data)
-            yield from self._translate(event)
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise Unclear("unreadable") from error
+    @property
+    def spoke(self) -> bool:
+        return self._answer.spoke
 
-    def _translate(self, event: Mapping[str, Any]) -> Iterator[Piece]:
-        match event["type"]:
+    @property
+    def finished(self) -> bool:
+        return self._answer.finished
+
+    def read(self, chunk: bytes) -> Iterator[Piece]:
+        for event in self._events.feed(chunk):
+            yield from [SIGN_OF_LIFE] if event.comment else self._pieces(event.data)
+            if self.done:
+                yield self._answer.last()
+                return
+
+    def end(self) -> Iterator[Piece]:
+        for event in self._events.end():
+            yield from self._pieces(event.data)
+        if not self.finished:
+            raise Unclear("cut")
+        yield self._answer.last()
+
+    def _pieces(self, data: bytes) -> Iterator[Piece]:
+        parsed, halved = loads(data)
+        event = event_in(parsed, data, self._provider, self._model)
+        match event.get("type"):
             case "message_start":
-                self._usage = dict(event["message"]["usage"])
-                yield Piece(delta={"role": "assistant", "content": ""})
-            case "content_block_start" if event["content_block"]["type"] == "tool_use":
-                yield self._tool_begins(event["index"], event["content_block"])
-            case "content_block_delta":
-                if (delta := self._delta(event["index"], event["delta"])) is not None:
-                    yield Piece(delta=delta)
+                self._count(object_in(object_in(event, "message"), "usage"))
+            case "content_block_start" | "content_block_delta":
+                if delta := delta_of(event):
+                    yield Piece(delta=self._answer.delta(delta, halved=halved))
             case "message_delta":
-                self._usage |= {name: count for name, count in event.get("usage", {}).items() if count is not None}
-                reason = FINISH.get(event["delta"].get("stop_reason") or "", "stop")
-                yield Piece(delta={}, finish_reason=reason, tokens=tokens_of(self._usage))
+                yield self._ending(event)
             case "message_stop":
-                self.over = True
+                self.done = True
             case "ping":
-                yield Piece(comment=True)
-            case "error":
-                raise fault(self._provider, 529, {}, orjson.dumps(event), model=self._model)
+                yield SIGN_OF_LIFE
 
-    def _tool_begins(self, index: int, block: Mapping[str, Any]) -> Piece:
-        self._tools[index] = len(self._tools)
-        function = {"name": block["name"], "arguments": ""}
-        call = {"index": self._tools[index], "id": block["id"], "type": "function", "function": function}
-        return Piece(delta={"tool_calls": [call]})
+    def _ending(self, event: Mapping[str, Any]) -> Piece:
+        told = object_in(event, "usage")
+        self._count(told)
+        # What the stream began with is not yet the bill.
+        counted = tokens_of(self._usage) if count(told.get("output_tokens")) else None
+        self._answer.usage(counted, None)
+        ends = self._answer.finish(object_in(event, "delta").get("stop_reason"))
+        return Piece(tokens=counted, ends=ends)
 
-    def _delta(self, index: int, delta: Mapping[str, Any]) -> dict[str, Any] | None:
-        match delta["type"]:
-            case "text_delta":
-                return {"content": delta["text"]}
-            case "thinking_delta":
-                return {"reasoning_content": delta["thinking"]}
-            case "input_json_delta":
-                return {"tool_calls": [{"index": self._tools[index], "function": {"arguments": delta["partial_json"]}}]}
-        return None
+    def _count(self, usage: Mapping[str, Any]) -> None:
+        """The counts are of the whole answer so far, and a later event leaves out, or sets to zero, what it does not
+        know."""
+        for name, value in usage.items():
+            if (counted := count(value)) is not None:
+                self._usage[name] = max(counted, self._usage.get(name, 0))
+
+
+def delta_of(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a block, or the next part of it, says. Blocks are numbered, calls of tools by their block's number."""
+    index = event.get("index")
+    if event.get("type") == "content_block_start":
+        block = object_in(event, "content_block")
+        if block.get("type") == "tool_use":
+            # The input follows in parts; `{}` stands there for it.
+            return {"tool_calls": [{"index": index, **call_of(block), "arguments": block.get("input") or None}]}
+        detail = detail_of(block, index) if block.get("type") == "redacted_thinking" else None
+        if detail is not None:
+            return {"reasoning_details": [detail]}
+        return {"content": text} if (text := block.get("text")) else None
+    delta = object_in(event, "delta")
+    match delta.get("type"):
+        case "text_delta":
+            return {"content": delta.get("text")}
+        case "thinking_delta":
+            detail = detail_of({"type": "thinking", "thinking": delta.get("thinking")}, index)
+            return {"reasoning_content": delta.get("thinking"), "reasoning_details": [detail]}
+        case "signature_delta":
+            detail = detail_of({"type": "thinking", "thinking": "", "signature": delta.get("signature")}, index)
+            return {"reasoning_details": [detail]}
+        case "input_json_delta":
+            return {"tool_calls": [{"index": index, "arguments": delta.get("partial_json")}]}
+    return None
+
+
+def object_in(parsed: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = parsed.get(name)
+    return found if isinstance(found, dict) else {}

@@ -56,6 +56,9 @@ UNSUPPORTED_PHRASES = ("no endpoints found that support",)
 TOO_LONG = {"context_length_exceeded", "request_too_large"}
 CONTENT = {"content_policy_violation", "content_filter", "data_inspection_failed", "refusal", "content_policy"}
 
+# Under which names errors have a sentence.
+SENTENCES = ("message", "detail", "msg", "error_msg", "error_message", "errors", "title")
+
 # Where no code tells that a prompt is too long, these phrases do (compared in lower case). The prompt itself may hold
 # them: then its sender is told so, and nobody else is touched.
 TOO_LONG_PHRASES = (
@@ -151,10 +154,10 @@ def _said(body: bytes) -> Said:
         parsed = parsed[0] if parsed else {}
     if not isinstance(parsed, dict):
         return Said()
-    error = parsed.get("error", parsed)
+    error = parsed.get("error") or parsed
     if not isinstance(error, dict):
         return Said(message=str(error).lower())
-    sentence = error.get("message") or error.get("detail") or ""
+    sentence = next((error[name] for name in SENTENCES if error.get(name)), "")
     metadata = error.get("metadata")
     flagged = isinstance(metadata, dict) and bool(metadata.get("flagged_input") or metadata.get("reasons"))
     return Said(frozenset(_codes(error)), str(sentence).lower(), flagged)

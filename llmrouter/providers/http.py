@@ -11,11 +11,13 @@ from accounts.deadline import TooLate, at_most
 
 from ..errors import Unclear
 from .registry import Patience
+from .sse import BLANKS
 from .wire import SENDING_SECONDS, Headers, Origin, Response, origin
 
 # A whole answer is never longer; what is longer is not an answer.
 MOST_BYTES = 32 * 1024 * 1024
 FINISH_SECONDS = 1.0
+DOCUMENTS = (b"{", b"[", b"<")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class Answer:
     status: int
     headers: Headers
     body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return is_success(self.status)
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> Answer:
@@ -59,19 +65,47 @@ def _address(url: str) -> tuple[Origin, str]:
     return origin(parts.scheme, parts.netloc), f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+def is_success(status: int) -> bool:
+    """Some proxies answer 201 or 203."""
+    return 200 <= status < 300
+
+
 class StreamedAnswer:
-    """An answer that is still coming. The idle clock counts from the last event of data: comments do not wind it."""
+    """An answer that is still coming. Before its first word any byte is a sign of life, up to `patience.thinking` in
+    all: a model that thinks for minutes sends comments. From then on the idle clock counts from the last event of data,
+    for a comment does not show that an answer goes on."""
 
     def __init__(self, response: Response, patience: Patience) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
         self._patience = patience
-        self._deadline = time.monotonic() + patience.stream
-        self._idle_until = time.monotonic() + patience.first_byte
+        now = time.monotonic()
+        self._deadline = now + patience.stream
+        self._idle_until = now + patience.first_byte
+        self._thinking_until = now + patience.thinking
+        # What was read of it to see what it is.
+        self._begun = b""
+
+    @property
+    def is_success(self) -> bool:
+        return is_success(self.status)
+
+    def is_one_document(self) -> bool:
+        """Whether it is JSON or HTML and no stream of events, whatever its Content-Type says. Waits for its first byte
+        that is not blank."""
+        for chunk in self.chunks():
+            self._begun += chunk
+            if begins := self._begun.lstrip(BLANKS)[:1]:
+                return begins in DOCUMENTS
+            self.sign_of_life()
+        return True
 
     def chunks(self) -> Iterator[bytes]:
         """As they come; those that came together, together: under load that is one pass for many of them."""
+        if self._begun:
+            begun, self._begun = self._begun, b""
+            yield begun
         with failures_told():
             while chunk := self._response.read(min(self._idle_until, self._deadline) - time.monotonic()):
                 began = time.monotonic()
@@ -82,10 +116,15 @@ class StreamedAnswer:
     def data_came(self) -> None:
         self._idle_until = time.monotonic() + self._patience.idle
 
-    def error_body(self) -> bytes:
+    def sign_of_life(self) -> None:
+        """Bytes before the first word that say nothing."""
+        waited_for = min(time.monotonic() + self._patience.first_byte, self._thinking_until)
+        self._idle_until = max(self._idle_until, waited_for)
+
+    def body(self) -> bytes:
         """The body of an error, or of a plain answer to a call that asked for a stream."""
         with failures_told():
-            return _read(self._response, time.monotonic() + self._patience.first_byte)
+            return self._begun + _read(self._response, time.monotonic() + self._patience.first_byte)
 
     def finish(self) -> None:
         """The last event came; what remains is the end of the message, and then the connection can be used again."""

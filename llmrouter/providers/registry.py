@@ -38,12 +38,14 @@ class KeyCheck:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a provider is waited for, in seconds. `whole` is a plain call in all; a stream is waited for until its
-    `first_byte`, between two events of data (`idle`), and in all (`stream`)."""
+    """How long a provider is waited for, in seconds. `whole` is a plain call in all. A stream may send nothing for
+    `first_byte` before its first word, signs of life alone for `thinking`, no data for `idle` after it, and last for
+    `stream` in all."""
 
     connect: float = 3.0
     whole: float = 120.0
     first_byte: float = 30.0
+    thinking: float = 240.0
     idle: float = 60.0
     stream: float = 300.0
 

@@ -8,6 +8,13 @@ from ..errors import Unclear
 # One event is never longer; what is longer is not an event.
 MOST_BYTES = 4 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLANKS = b" \t\r\n" + BYTE_ORDER_MARK
+FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def looks_like_events(body: bytes) -> bool:
+    """Whether a body is a stream of events, whatever its Content-Type says."""
+    return body[:64].lstrip(BLANKS).lower().startswith(FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,10 @@ def test_thinking_in_a_stream(pro: Talker, standin: ProviderStandIn) -> None:
     ]
     events = events_of(pro.complete(model="claude-sonnet-4", stream=True))
     assert text_of(events) == "42"
-    assert [event["choices"][0]["delta"].get("reasoning_content") for event in events[:-1]] == ["hm", None, None]
+    deltas = [event["choices"][0]["delta"] for event in events[:-1]]
+    assert [delta.get("reasoning_content") for delta in deltas] == ["hm", None, None, None]
+    # The signature, without which Anthropic does not take the thought back.
+    assert [part.get("signature") for delta in deltas for part in delta.get("reasoning_details", ())] == [None, "EqQB"]
     assert events[-2]["choices"][0]["finish_reason"] == "length"
 
 

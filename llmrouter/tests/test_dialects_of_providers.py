@@ -1,7 +1,5 @@
 """What providers of the OpenAI dialect do differently: in what they take, in what they say, and in what they count."""
 
-import json
-import time
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +12,13 @@ from llmrouter.errors import ProviderRefused
 from llmrouter.models import Route
 from llmrouter.providers import registry
 from llmrouter.providers.faults import fault
-from llmrouter.providers.openai import billed, tokens
 from llmrouter.providers.registry import PROVIDERS
+from llmrouter.providers.usage_reader import billed, tokens
 from llmrouter.types import Tokens
-from tests.standins.provider import Call, Handler, ProviderStandIn, error, error_in_stream
+from tests.standins.provider import ProviderStandIn, error, error_in_stream
 from usage import budget
 
+from .scripted import chunk, counted, streams
 from .talking import Talker, events_of, hang_up_after, rows, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
@@ -39,32 +38,6 @@ def serve_by(provider: str, standin: ProviderStandIn, settings: Any, **columns: 
         provider=provider, upstream="m", input_price=1, output_price=2, list_prices={}, **columns
     )
     forget_catalogue()
-
-
-def streams(*chunks: Any, last: str = "[DONE]", pace: float = 0) -> Any:
-    """These chunks and no others, so many seconds apart."""
-
-    def misbehave(handler: Handler, call: Call) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", "text/event-stream")
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        for chunk in chunks:
-            time.sleep(pace)
-            handler.chunk(chunk if isinstance(chunk, bytes) else b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        if last:
-            handler.chunk(f"data: {last}\n\n".encode())
-        handler.chunk(b"")
-
-    return misbehave
-
-
-def chunk(delta: Any, finish: str | None = None, **more: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
-
-
-def counted(input_: int, output: int, **more: Any) -> dict[str, Any]:
-    return {"usage": {"prompt_tokens": input_, "completion_tokens": output, **more}}
 
 
 # What they take

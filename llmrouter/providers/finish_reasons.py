@@ -1,0 +1,95 @@
+"""Why an answer ended: the words of all providers -> OpenAI's four."""
+
+from typing import Any
+
+from ..errors import Overloaded
+
+STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER = "stop", "length", "tool_calls", "content_filter"
+
+# Keys are in lower case, with `_` for every separator. A word that is not here is read as `stop`.
+REASONS: dict[str, str] = {
+    "stop": STOP,
+    "end_turn": STOP,
+    "stop_sequence": STOP,
+    "pause_turn": STOP,
+    "eos": STOP,
+    "eos_token": STOP,
+    "complete": STOP,
+    "completed": STOP,
+    "length": LENGTH,
+    "max_tokens": LENGTH,
+    "max_output_tokens": LENGTH,
+    "max_completion_tokens": LENGTH,
+    "max_new_tokens": LENGTH,
+    "max_length": LENGTH,
+    "max_tokens_reached": LENGTH,
+    "token_limit": LENGTH,
+    "model_length": LENGTH,
+    "context_length": LENGTH,
+    "context_length_exceeded": LENGTH,
+    "model_context_window_exceeded": LENGTH,
+    "tool_calls": TOOL_CALLS,
+    "tool_call": TOOL_CALLS,
+    "tool_use": TOOL_CALLS,
+    "tool_uses": TOOL_CALLS,
+    "function_call": TOOL_CALLS,
+    "function_calls": TOOL_CALLS,
+    "content_filter": CONTENT_FILTER,
+    "content_filtered": CONTENT_FILTER,
+    "content_policy_violation": CONTENT_FILTER,
+    "guardrail_intervened": CONTENT_FILTER,
+    "refusal": CONTENT_FILTER,
+    "safety": CONTENT_FILTER,
+    "image_safety": CONTENT_FILTER,
+    "recitation": CONTENT_FILTER,
+    "blocklist": CONTENT_FILTER,
+    "prohibited_content": CONTENT_FILTER,
+    "spii": CONTENT_FILTER,
+    "language": CONTENT_FILTER,
+    "sensitive": CONTENT_FILTER,
+    "error_toxic": CONTENT_FILTER,
+}
+# The provider writes these while the answer goes on.
+NOT_YET = frozenset(
+    {"", "none", "null", "unspecified", "finish_reason_unspecified", "in_progress", "not_finished", "unfinished"}
+)
+# The provider ended the answer because something failed on its side.
+FAILED = frozenset(
+    {
+        "error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "canceled",
+        "failed",
+        "internal_error",
+        "network_error",
+        "server_error",
+        "insufficient_system_resource",
+        "malformed_function_call",
+        "unexpected_tool_call",
+    }
+)
+
+
+def finish_reason(said: Any) -> str | None:
+    """One of OpenAI's; None while the answer goes on. Raises `Overloaded` where the provider says that it failed."""
+    if not isinstance(said, str):
+        # A number or an object is not a reason that anybody documents: how the stream ends decides.
+        return None
+    if (known := REASONS.get(said)) is not None:
+        return known
+    word = said.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+    if word in FAILED:
+        raise Overloaded("finished_in_error")
+    return None if word in NOT_YET else REASONS.get(word, STOP)
+
+
+def with_calls(reason: str | None, *, calls: bool) -> str:
+    """The reason of a whole answer. Agents go on working only where an answer with calls of tools ends in
+    `tool_calls`, and wait for calls that are not there where one without them does."""
+    if calls and reason in (None, STOP):
+        return TOOL_CALLS
+    if reason is None or (reason == TOOL_CALLS and not calls):
+        return STOP
+    return reason

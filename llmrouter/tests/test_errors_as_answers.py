@@ -1,0 +1,142 @@
+"""Failures that come as answers, with a 200: another route answers, or the stream says that it broke."""
+
+from typing import Any
+
+import pytest
+
+from llmrouter.providers.error_shapes import error_in, status_inside
+from tests.standins.provider import ProviderStandIn, error
+
+from .scripted import added_up, chunk, last_chunk, streams, whole
+from .talking import Talker, events_of, rows, text_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
+
+ERRORS: dict[str, dict[str, Any]] = {
+    "vLLM": {"object": "error", "message": "capacity exceeded", "type": "InternalServerError", "code": 503},
+    "Mistral": {"object": "error", "message": "Service tier capacity exceeded", "code": "3505"},
+    "FastAPI": {"detail": "Internal failure"},
+    "FastAPI's validation": {"detail": [{"loc": ["body"], "msg": "failed", "type": "value_error"}]},
+    "DashScope": {"code": "InternalError", "message": "x", "request_id": "r"},
+    "NVIDIA": {"status": 500, "title": "Internal Server Error", "detail": "x"},
+    "Cohere": {"message": "internal server error"},
+    "Baidu": {"error_code": 336000, "error_msg": "Internal error"},
+    "MiniMax": {"choices": None, "base_resp": {"status_code": 1000, "status_msg": "unknown error"}},
+    "Cloudflare": {"success": False, "errors": [{"code": 3040, "message": "Capacity temporarily exceeded"}]},
+    "Anthropic's": {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+    "a sentence": {"error": "upstream connect error"},
+    "a status": {"id": "x", "status": 503},
+}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "a usage": {"choices": [], "usage": {"prompt_tokens": 1}},
+    "Azure's first chunk": {"choices": [], "prompt_filter_results": [{}]},
+    "an error of null": {"choices": [{"delta": {"content": "a"}}], "error": None},
+    "a sound MiniMax": {"choices": [{"delta": {}}], "base_resp": {"status_code": 0, "status_msg": ""}},
+    "Ollama's own": {"message": {"role": "assistant", "content": "a"}, "done": False},
+    "a ping": {"type": "ping"},
+    "a frame": {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"},
+}
+
+
+@pytest.mark.parametrize("body", ERRORS.values(), ids=ERRORS)
+def test_an_error_is_known_by_its_shape(body: dict[str, Any]) -> None:
+    assert error_in(body)
+
+
+@pytest.mark.parametrize("body", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_no_error(body: dict[str, Any]) -> None:
+    assert error_in(body) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"code": 503}, 503),
+        ({"code": "429"}, 429),
+        ({"status": 500}, 500),
+        ({"code": "3505"}, 502),
+        ("no", 502),
+        ({}, 502),
+    ],
+)
+def test_its_status_is_read(said: Any, status: int) -> None:
+    assert status_inside(said) == status
+
+
+@pytest.mark.parametrize("body", ERRORS.values(), ids=ERRORS)
+def test_before_the_first_word_another_route_answers(pro: Talker, standin: ProviderStandIn, body: Any) -> None:
+    standin["openrouter"].faults = [error(200, body)]
+    assert pro.complete()["X-IAF-Provider"] == "groq"
+    for pieces in ([body], [chunk({"role": "assistant", "content": ""}), body]):
+        standin["openrouter"].faults = [streams(*pieces)]
+        response = pro.complete(stream=True)
+        assert (response["X-IAF-Provider"], events_of(response)[-1]) == ("groq", "[DONE]")
+    refused = [row for row in rows() if row.provider == "openrouter"]
+    assert all(row.error_flag and not row.cost_usd for row in refused)
+
+
+@pytest.mark.parametrize("body", ERRORS.values(), ids=ERRORS)
+def test_after_it_the_stream_says_that_it_broke(pro: Talker, standin: ProviderStandIn, body: Any) -> None:
+    standin["openrouter"].faults = [streams(chunk({"content": "abc"}), body)]
+    found = added_up(events_of(pro.complete(stream=True)))
+    assert (found["content"], found["error"]["code"], found["reasons"]) == ("abc", "provider_failed", [])
+    assert (rows()[0].error_flag, rows()[0].estimated) == (True, True)
+
+
+@pytest.mark.parametrize("wrong", [{"object": "error", "message": "no", "code": 400}, {"detail": "no", "status": 422}])
+def test_what_a_provider_declines_is_the_callers_fault(pro: Talker, standin: ProviderStandIn, wrong: Any) -> None:
+    standin["openrouter"].faults = [error(200, wrong)]
+    assert pro.complete().status_code == 400
+
+
+EMPTY: dict[str, list[Any]] = {
+    "a role": [chunk({"role": "assistant", "content": ""})],
+    "a role and a reason": [chunk({"role": "assistant"}), chunk({}, "stop")],
+    "blank deltas": [chunk({"content": ""}), chunk({"content": None}), chunk({}, "stop"), last_chunk()],
+    "a call without a name": [
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+        chunk({}, "stop"),
+    ],
+    "only a usage": [last_chunk()],
+    "comments": [b": x\n\n"],
+}
+
+
+@pytest.mark.parametrize("pieces", EMPTY.values(), ids=EMPTY)
+@pytest.mark.parametrize("last", ["[DONE]", ""])
+def test_a_stream_without_a_word_is_a_failure(
+    pro: Talker, standin: ProviderStandIn, pieces: list[Any], last: str
+) -> None:
+    standin["openrouter"].faults = [streams(*pieces, last=last)]
+    response = pro.complete(stream=True)
+    events = events_of(response)
+    assert (response["X-IAF-Provider"], events[-1]) == ("groq", "[DONE]")
+    assert text_of(events)
+
+
+@pytest.mark.parametrize("message", [{"role": "assistant", "content": ""}, {"content": None, "tool_calls": []}, {}])
+def test_a_whole_answer_without_a_word_is_a_failure(pro: Talker, standin: ProviderStandIn, message: Any) -> None:
+    standin["openrouter"].faults = [whole(message)]
+    response = pro.complete()
+    assert (response.status_code, response["X-IAF-Provider"]) == (200, "groq")
+
+
+@pytest.mark.parametrize(("reason", "shown"), [("length", "length"), ("content_filter", "content_filter")])
+def test_thoughts_that_used_up_the_cap_and_refusals_are_answers(
+    pro: Talker, standin: ProviderStandIn, reason: str, shown: str
+) -> None:
+    standin["openrouter"].faults = [whole("", reason)]
+    assert pro.complete().json()["choices"][0]["finish_reason"] == shown
+    standin["openrouter"].faults = [streams(chunk({"content": ""}), chunk({}, reason), last_chunk())]
+    response = pro.complete(stream=True)
+    assert response["X-IAF-Provider"] == "openrouter"
+    assert added_up(events_of(response))["reasons"] == [shown]
+
+
+def test_one_callers_empty_answers_take_the_model_from_nobody(
+    pro: Talker, standin: ProviderStandIn, redis: Any
+) -> None:
+    standin["openrouter"].faults = [whole("")]
+    for _ in range(4):
+        pro.complete()
+    assert redis.hgetall("health:open") == {}
