@@ -37,9 +37,12 @@ def offer_of(route: Route, chat: Chat, max_tokens: int) -> Offer:
 
 
 def usage_of(route: Route, reply: Reply, hold: int) -> Usage:
-    """What an answer used. A paid one that does not tell its usage is taken at its whole hold."""
+    """What an answer used. Of a paid one that tells no counts a bill within its hold is believed; one that tells none
+    is taken at its whole hold."""
     if reply.tokens is None:
-        return Usage(cost=0 if route.free else hold, finish_reason=reply.finish_reason, estimated=not route.free)
+        billed = reply.cost if reply.cost and reply.cost <= hold else None
+        cost = 0 if route.free else hold if billed is None else billed
+        return Usage(cost=cost, finish_reason=reply.finish_reason, estimated=billed is None and not route.free)
     listed = list_cost(route, reply.tokens)
     cost = 0 if route.free else reply.cost if reply.cost is not None else listed
     return Usage(
