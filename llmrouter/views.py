@@ -25,7 +25,7 @@ from .doors import event_stream, origin_of
 from .journey import Served
 from .replies import json_reply, tell_limits
 from .serializers import parse_v2
-from .v1.answers import DONE, ChunkWriter, event, frame_of
+from .v1.answers import DONE, ChunkWriter, event
 
 
 @csrf_exempt
@@ -70,7 +70,7 @@ def answer_v2(served: Served) -> dict[str, Any]:
 def chunks_v2(streamed: Streamed) -> Iterator[bytes]:
     """The pieces as OpenAI's chunks; before the end, the whole answer's account (and its text, joined)."""
     said: list[str] = []
-    writer = ChunkWriter(frame_of(streamed))
+    writer = ChunkWriter(streamed)
     for pieces in streamed:
         said += [piece.delta["content"] for piece in pieces if piece.delta and piece.delta.get("content")]
         yield writer.write(pieces)

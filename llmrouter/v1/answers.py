@@ -7,7 +7,7 @@ from typing import Any
 from billing.money import dollars
 
 from ..chat import Streamed
-from ..journey import Served
+from ..journey import Served, Way
 from ..replies import to_json
 from ..types import Piece
 
@@ -50,57 +50,57 @@ def usage(served: Served) -> dict[str, Any]:
 
 def chunks(streamed: Streamed, *, with_usage: bool) -> Iterator[bytes]:
     """Server-sent events; what came together goes out together. The last word, `[DONE]`, comes after the settling."""
-    frame = {**frame_of(streamed), "usage": None} if with_usage else frame_of(streamed)
-    writer = ChunkWriter(frame)
+    writer = ChunkWriter(streamed, {"usage": None} if with_usage else {})
     for pieces in streamed:
         yield writer.write(pieces)
     if with_usage and streamed.served is not None:
-        yield event({**frame, "choices": [], "usage": usage(streamed.served)})
+        yield event({**writer.frame, "choices": [], "usage": usage(streamed.served)})
     yield DONE
 
 
-def frame_of(streamed: Streamed) -> dict[str, Any]:
-    """What all chunks of one answer have in common."""
-    return {
-        "id": f"chatcmpl-{streamed.journey.ticket.request_id}",
-        "object": "chat.completion.chunk",
-        "created": int(time.time()),
-        "model": streamed.way.route.serves,
-    }
-
-
 class ChunkWriter:
-    def __init__(self, frame: dict[str, Any]) -> None:
-        self._frame = frame
-        self._begun = False
-        self._places: dict[tuple[str, Any], int] = {}
-        self._calls = 0
+    """Pieces -> events. `more` is part of every chunk."""
+
+    def __init__(self, streamed: Streamed, more: dict[str, Any] | None = None) -> None:
+        # What all chunks of one answer have in common; known when the first word comes.
+        self.frame: dict[str, Any] = {}
+        self._streamed = streamed
+        self._more = more or {}
+        self._waited = streamed.is_waiting
 
     def write(self, pieces: Iterable[Piece]) -> bytes:
         return b"".join(KEEP_ALIVE if piece.comment else event(self._chunk(piece)) for piece in pieces)
 
     def _chunk(self, piece: Piece) -> dict[str, Any]:
-        delta = {name: value for name, value in (piece.delta or {}).items() if name != "role"}
-        if not self._begun:
+        delta = piece.delta or {}
+        first = not self.frame
+        if first:
+            self.frame = self._begin()
             # LangChain and LlamaIndex need to be told whose words these are.
             delta = {"role": "assistant", **delta}
-            self._begun = True
-        if calls := delta.get("tool_calls"):
-            delta["tool_calls"] = [{**call, "index": self._place(call)} for call in calls]
         choice = {"index": 0, "delta": delta, "logprobs": piece.logprobs, "finish_reason": piece.finish_reason}
-        return {**self._frame, "choices": [choice]}
+        chunk = {**self.frame, "choices": [choice]}
+        return {**chunk, "iaf": told(self._streamed.way)} if first and self._waited else chunk
 
-    def _place(self, call: dict[str, Any]) -> int:
-        """Its place among the calls, by which clients put the parts of one together. Gemini leaves it out, or gives the
-        first to all: there a new id, or a name, is a new call."""
-        identity, by_index = call.get("id"), ("index", call.get("index"))
-        mark = ("id", identity) if identity else by_index
-        named = bool((call.get("function") or {}).get("name"))
-        if mark not in self._places or (named and not identity):
-            self._places[mark] = self._calls
-            self._calls += 1
-        self._places[by_index] = self._places[mark]
-        return self._places[mark]
+    def _begin(self) -> dict[str, Any]:
+        return {
+            "id": f"chatcmpl-{self._streamed.journey.ticket.request_id}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": self._streamed.way.route.serves,
+            **self._more,
+        }
+
+
+def told(way: Way) -> dict[str, Any]:
+    """Who answers, and whether it is what was asked for."""
+    return {
+        "provider": way.route.provider,
+        "model": way.route.serves,
+        "fallback": way.fallback_level > 0,
+        "fallback_level": way.fallback_level,
+        "substitution": way.substitution,
+    }
 
 
 def event(body: dict[str, Any]) -> bytes:

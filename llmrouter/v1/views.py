@@ -31,6 +31,9 @@ def chat_completions(request: HttpRequest) -> HttpResponseBase:
     if chat.stream:
         streamed = stream(origin, chat)
         response: HttpResponseBase = event_stream(chunks(streamed, with_usage=chat.stream_usage), streamed)
+        if streamed.is_waiting:
+            # The headers name the route that is waited for. Who answers is in the first chunk: `iaf`.
+            response.headers["X-IAF-Waiting"] = "true"
         return told(response, streamed.journey.ticket, streamed.way)
     served = complete(origin, chat)
     response = json_reply(completion(served))
