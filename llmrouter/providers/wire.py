@@ -21,6 +21,7 @@ from gevent.monkey import get_original
 from accounts.deadline import TooLate, at_most
 
 from ..errors import Unclear, Unsent
+from .connecting import addresses_of, connect_first
 
 AT_ONCE = 64 * 1024
 # A head with the informational ones before it, or what else is not body.
@@ -114,17 +115,33 @@ class Origin:
     def _open(self, seconds: float) -> socket.socket:
         """Nothing of a request leaves before it returns: whatever goes wrong in here, nobody is charged."""
         try:
-            # Of an address the time-out of a socket bounds neither the name nor the whole handshake.
+            # A socket timeout covers neither DNS resolution nor the whole TLS handshake.
             with at_most(seconds):
-                line = socket.create_connection(self._address, seconds)
-                return self._greeted(line)
+                return self._connected(seconds)
         except ssl.SSLError as error:
             raise Unsent("tls") from error
         except (OSError, UnicodeError, TooLate) as error:
             raise Unsent("no_connection") from error
 
-    def _greeted(self, line: socket.socket) -> socket.socket:
+    def _connected(self, seconds: float) -> socket.socket:
+        """By the first address that connects and, where there is TLS, shakes hands: something on the way may accept for
+        a server that is gone, so while other addresses are left no handshake takes more than half of the time left."""
+        until = time.monotonic() + seconds
+        addresses = addresses_of(*self._address)
+        while True:
+            line, addresses = connect_first(addresses, until - time.monotonic())
+            left = until - time.monotonic()
+            share = left / 2 if addresses else left
+            try:
+                with at_most(share):
+                    return self._greeted(line, share)
+            except (OSError, TooLate):
+                if not addresses or time.monotonic() >= until:
+                    raise
+
+    def _greeted(self, line: socket.socket, seconds: float) -> socket.socket:
         try:
+            line.settimeout(max(seconds, 0.001))
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is None:
                 return line
