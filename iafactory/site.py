@@ -77,4 +77,4 @@ def colors(request: HttpRequest) -> HttpResponse:
     lines = [f"--border-radius: {radius};"] if (radius := config.get("BORDER_RADIUS")) else []
     for name, weights in config["COLORS"].items():
         lines += [f"--color-{name}-{weight}: {convert_color(value)};" for weight, value in weights.items()]
-    return HttpResponse(f":root {{ {' '.join(lines)} }}", content_type="text/css")
+    return HttpResponse(f":root {{ {' '.join(lines)} }}", content_type="text/css; charset=utf-8")

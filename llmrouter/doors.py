@@ -14,6 +14,8 @@ from .chat import Streamed
 from .journey import Origin
 
 LONGEST_CLIENT_ID = 128
+# With its charset: `requests` reads a text without one as Latin-1, in which a byte of Arabic letters ends a line.
+EVENTS = "text/event-stream; charset=utf-8"
 
 
 class OnlyPost(MethodNotAllowed):
@@ -40,7 +42,7 @@ def client_request_id(request: HttpRequest) -> str:
 def event_stream(events: Iterator[bytes], streamed: Streamed) -> StreamingHttpResponse:
     """Server-sent events that no proxy on the way holds back."""
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(Events(events, streamed), content_type="text/event-stream", headers=headers)
+    return StreamingHttpResponse(Events(events, streamed), content_type=EVENTS, headers=headers)
 
 
 class Events:

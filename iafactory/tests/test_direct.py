@@ -55,7 +55,7 @@ def test_a_chat_whole_and_in_pieces_without_signals(alice: User, signals: list[s
     assert int(headers["Content-Length"]) == len(b"".join(answer))
     chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Bonjour"}], "stream": True}
     status, headers, answer = call("/v1/chat/completions", chat, key)
-    assert (status, headers["Content-Type"]) == ("200 OK", "text/event-stream")
+    assert (status, headers["Content-Type"]) == ("200 OK", "text/event-stream; charset=utf-8")
     assert b"".join(answer).endswith(b"data: [DONE]\n\n")
     answer.close()
     assert signals == []

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
 
 def test_pieces_end_with_done(pro: Talker, standin: ProviderStandIn) -> None:
     response = pro.complete(stream=True)
-    assert response["Content-Type"] == "text/event-stream"
+    assert response["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response["X-Accel-Buffering"] == "no"
     events = events_of(response)
     assert text_of(events).strip() == "Bonjour, je suis là."
