@@ -1,7 +1,9 @@
 """What every request passes, in the order of `settings.MIDDLEWARE`. Functions, because it is the chat's path too."""
 
+import re
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import SplitResult
 from uuid import uuid4
 
 from corsheaders.middleware import CorsMiddleware
@@ -10,6 +12,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
+from django.utils.cache import patch_vary_headers
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.views import APIView
 
@@ -27,6 +30,8 @@ from .errors import answer
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API = ("/api/v2/", "/v1/")
+# What a browser may ask for in a preflight: names of headers, and no more of them than fit into one of ours.
+HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4000}")
 
 
 def request_ids(get_response: GetResponse) -> GetResponse:
@@ -52,15 +57,34 @@ def request_ids(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
+class AnyOrigin(CorsMiddleware):
+    """For the API of programs: a page of any origin may call it, with any header that its SDK sends. Only a bearer
+    token opens it, no cookie: a foreign page has no token that its user did not give it. So credentials are never
+    allowed."""
+
+    def origin_found_in_white_lists(self, origin: str, url: SplitResult) -> bool:
+        return True
+
+    def add_response_headers(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        super().add_response_headers(request, response)
+        asked = request.headers.get("Access-Control-Request-Headers", "")
+        if request.method == "OPTIONS" and HEADER_NAMES.fullmatch(asked):
+            # Word for word, for `*` does not cover Authorization, and old browsers do not know it.
+            response.headers["Access-Control-Allow-Headers"] = asked
+            patch_vary_headers(response, ("Access-Control-Request-Headers",))
+        return response
+
+
 def cors(get_response: GetResponse) -> GetResponse:
     """django-cors-headers, but for a POST that is no page's: it has nothing to say to that, and no cache keeps the
     answer, so that none has to be told what it varies with."""
-    from_pages = CorsMiddleware(get_response)
+    from_pages, from_anywhere = CorsMiddleware(get_response), AnyOrigin(get_response)
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "POST" and "HTTP_ORIGIN" not in request.META:
             return get_response(request)
-        return cast(HttpResponseBase, from_pages(request))
+        fitting = from_anywhere if request.path_info.startswith(API) else from_pages
+        return cast(HttpResponseBase, fitting(request))
 
     return middleware
 

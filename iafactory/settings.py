@@ -183,6 +183,8 @@ CORS_EXPOSE_HEADERS = [
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "Retry-After",
+    # The SDKs of OpenAI obey it.
+    "X-Should-Retry",
     "X-IAF-Provider",
     "X-IAF-Model",
     "X-IAF-Cost",
