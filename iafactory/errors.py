@@ -114,6 +114,11 @@ ERRORS: dict[type[BaseException], Error] = {
     usage.Recovering: Error(503, "recovering", _("The service is restarting its counters. Try again in a moment.")),
     usage.NotNow: AWAY,
     llmrouter.InvalidChat: Error(400, "invalid_request", _("The request is not valid: %(why)s")),
+    llmrouter.UnsupportedEncoding: Error(
+        415,
+        "unsupported_encoding",
+        _("We do not read bodies in the encoding “%(encoding)s”. Send one of: %(readable)s, or no Content-Encoding."),
+    ),
     llmrouter.UnknownModel: Error(
         404, "model_not_found", _("There is no model “%(model)s”. GET /api/v2/models lists those that there are.")
     ),
@@ -165,6 +170,8 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
         response.headers["Allow"] = allowed
     if retry_after := retry_after_of(error, known):
         response.headers["Retry-After"] = str(retry_after)
+    if readable := getattr(error, "readable", None):
+        response.headers["Accept-Encoding"] = readable
     if (limits := getattr(error, "limits", None)) is not None:
         tell_limits(response, limits)
     if speaks_openai(request) and isinstance(error, usage.QuotaExceeded | usage.BudgetExceeded):

@@ -11,6 +11,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from llmrouter.bodies import decoded, parsed_json
+from llmrouter.errors import InvalidChat
 from llmrouter.replies import to_json
 
 # Forms in JSON: an address, a password, a reason. (The chat has its own door, for its images.)
@@ -27,11 +29,13 @@ class JsonParser(BaseParser):
     ) -> Any:
         # The framework reads whatever comes; Django's own limit does not hold here.
         body = stream.read(MOST_BYTES + 1)
+        request = parser_context["request"] if parser_context else None
+        codings = request.META.get("HTTP_CONTENT_ENCODING") if request else None
         if len(body) > MOST_BYTES:
             raise RequestDataTooBig
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            return parsed_json(decoded(body, codings, MOST_BYTES) if codings else body)
+        except (InvalidChat, orjson.JSONDecodeError) as error:
             raise ParseError from error
 
 

@@ -3,6 +3,7 @@
 RouterError
 ├── CallerFault               mended by whoever sent it
 │   ├── InvalidChat           not JSON, a wrong type, nothing to answer
+│   ├── UnsupportedEncoding   the body is compressed in a way that we do not read
 │   ├── UnknownModel
 │   ├── PromptTooLong
 │   └── Declined              a provider found fault with the request, or with what it says
@@ -52,6 +53,16 @@ class InvalidChat(CallerFault):
     @property
     def why(self) -> str:
         return str(self._why) % self._facts
+
+
+class UnsupportedEncoding(CallerFault):
+    """`readable` lists the content codings that we read."""
+
+    def __init__(self, encoding: str, readable: str) -> None:
+        super().__init__(encoding)
+        # It stands in a sentence: as much of it as a name can be.
+        self.encoding = encoding[:40]
+        self.readable = readable
 
 
 class UnknownModel(CallerFault):

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext_lazy as _
 
+from .bodies import parsed_json
 from .errors import InvalidChat
 from .types import Chat, Message
 
@@ -28,7 +29,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if len(body) > BIG_BODY and (body.count(b"{") + body.count(b"[") > MOST_BRACKETS or body.count(b",") > MOST_COMMAS):
         raise InvalidChat(_("the body has too many parts"))
     try:
-        parsed = orjson.loads(body)
+        parsed = parsed_json(body)
     except orjson.JSONDecodeError as error:
         raise InvalidChat(
             _("the body is not JSON (line %(line)s, column %(column)s)"), line=error.lineno, column=error.colno

@@ -19,6 +19,7 @@ from accounts.views import caller_of
 from billing.entitlements import entitlements_for
 from billing.money import dollars
 
+from .bodies import body_of
 from .catalogue import Model, catalogue
 from .chat import Streamed, complete, stream
 from .doors import event_stream, origin_of
@@ -31,7 +32,7 @@ from .v1.answers import DONE, ChunkWriter, event
 @csrf_exempt
 def chat_v2(request: HttpRequest) -> HttpResponseBase:
     origin = origin_of(request)
-    chat = parse_v2(request.body)
+    chat = parse_v2(body_of(request))
     if chat.stream:
         streamed = stream(origin, chat)
         response: HttpResponseBase = event_stream(chunks_v2(streamed), streamed)

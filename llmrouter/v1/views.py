@@ -15,6 +15,7 @@ from accounts.permissions import KeyOrLogin
 from billing.money import dollars
 from usage.admission import Ticket
 
+from ..bodies import body_of
 from ..catalogue import Model, catalogue, find
 from ..chat import complete, stream
 from ..doors import event_stream, origin_of
@@ -27,7 +28,7 @@ from .parse import parse_v1
 @csrf_exempt
 def chat_completions(request: HttpRequest) -> HttpResponseBase:
     origin = origin_of(request)
-    chat = parse_v1(request.body)
+    chat = parse_v1(body_of(request))
     if chat.stream:
         streamed = stream(origin, chat)
         response: HttpResponseBase = event_stream(chunks(streamed, with_usage=chat.stream_usage), streamed)
