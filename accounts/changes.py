@@ -111,9 +111,12 @@ def learn(user_id: int | None, own: str, everyone: str) -> None:
     known.learn(None, everyone)
 
 
-def look(user_id: int | None) -> None:
-    """Learn what other processes changed. While the tokens cannot be read, what is remembered is good for its 5 s."""
-    found = None if _board is None else _board.read(user_id)
+def look(user_id: int | None, *, even_if_blind: bool = False) -> None:
+    """Learn what other processes changed. While the tokens cannot be read, what is remembered is good for its 5 s, and
+    is not waited for again at once, unless the caller needs Redis anyway (`even_if_blind`)."""
+    if _board is None or (_board.is_blind() and not even_if_blind):
+        return
+    found = _board.read(user_id)
     if found is not None:
         learn(user_id, *found)
 

@@ -7,7 +7,7 @@ from accounts import postgres
 from accounts.deadline import TooLate, at_most
 from accounts.fresh import release_connection
 from usage.errors import RedisAway
-from usage.redis import reaching_redis
+from usage.redis import line, reaching_redis
 
 PROBE_SECONDS = 2.0
 
@@ -28,8 +28,9 @@ def postgres_answers() -> bool:
 
 def redis_answers() -> bool:
     try:
-        with reaching_redis() as redis:
-            return bool(redis.ping())
+        # Over the connection that the scripts use: a pool without a free connection is no outage.
+        with reaching_redis():
+            return bool(line().ask("PING"))
     except RedisAway as away:
         # BUSY: it answers, and runs one slow script meanwhile.
         return isinstance(away.__cause__, ResponseError) and str(away.__cause__).startswith("BUSY")

@@ -86,7 +86,7 @@ def _begin(origin: Origin, chat: Chat) -> Journey:
     except (Banned, CallerFault, EveryProviderFailed):
         # Refused by what this process remembers: not before it knows that this is still true.
         if origin.since is not None:
-            changes.look(origin.caller.user_id)
+            changes.look(origin.caller.user_id, even_if_blind=True)
             changes.tokens(origin.caller.user_id, since=origin.since)
         raise
     about_it = about(origin, asked.entitlement, chat)

@@ -5,7 +5,6 @@ import secrets
 import threading
 import time
 from collections.abc import Collection
-from typing import Any
 
 from django.conf import settings
 
@@ -13,7 +12,7 @@ from accounts.changes import known
 from accounts.fresh import STALE_SECONDS
 
 from .errors import RedisAway
-from .redis import reaching_redis
+from .redis import line, reaching_redis
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +28,10 @@ def key(user_id: int | None) -> str:
     return EVERYONE if user_id is None else f"budget:changes:{user_id}"
 
 
-def renew_everyone(redis: Any) -> None:
+def renew_everyone() -> None:
     """Part of a recovery: Redis came back, and may have lost tokens."""
-    redis.set(EVERYONE, secrets.token_hex(8), ex=KEPT_SECONDS)
+    with reaching_redis(patiently=True) as redis:
+        redis.set(EVERYONE, secrets.token_hex(8), ex=KEPT_SECONDS)
 
 
 class RedisBoard:
@@ -50,11 +50,10 @@ class RedisBoard:
         return time.monotonic() < self._blind_until
 
     def read(self, user_id: int | None) -> tuple[str, str] | None:
-        if self.is_blind():
-            return None
         try:
-            with reaching_redis() as redis:
-                own, everyone = redis.mget(key(user_id), EVERYONE)
+            # Over the shared connection: a crowd of requests would wait for the pool's.
+            with reaching_redis():
+                own, everyone = line().ask("MGET", key(user_id), EVERYONE)
         except RedisAway as error:
             self._failed("read", error)
             return None
@@ -77,10 +76,9 @@ class RedisBoard:
             waiting, self._unwritten = self._unwritten, set()
         tokens = {user_id: secrets.token_hex(8) for user_id in waiting}
         try:
-            with reaching_redis() as redis, redis.pipeline(transaction=False) as batch:
+            with reaching_redis():
                 for user_id, token in tokens.items():
-                    batch.set(key(user_id), token, ex=KEPT_SECONDS)
-                batch.execute()
+                    line().ask("SET", key(user_id), token, "EX", KEPT_SECONDS)
         except RedisAway as error:
             with self._lock:
                 self._unwritten |= waiting

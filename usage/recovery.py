@@ -84,11 +84,12 @@ def recover() -> str:
             now, epoch = redis_clock(), uuid4().hex
             # From here on every script of everyone else answers `attach`.
             redis.hset("budget:redis", mapping={"run": run, "epoch": epoch, "state": "rebuilding", "since": now})
-            # Announcements of the last seconds may be lost: each process loads again what it remembers.
-            renew_everyone(redis)
         LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
         # Locked: the drainer does not read or move rows while they are being counted.
         ledger = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)
+        if ledger.dataset is not None:
+            # Not the first start: announcements of the last seconds may be lost, so each process loads anew.
+            renew_everyone()
         if is_whole(known, ledger):
             logger.info("Redis restarted with its data; waiting for every process to confirm")
         else:

@@ -15,7 +15,7 @@ from tests.concurrency import eventually
 from usage import changes as on_redis
 from usage.changes import RedisBoard
 from usage.errors import RedisAway
-from usage.redis import forget_clients
+from usage.redis import CONNECTIONS, forget_clients
 from usage.redis import reaching_redis as really_reaching_redis
 
 ALICE, BOB = 1, 2
@@ -262,9 +262,12 @@ def test_request_does_not_wait_a_second_time_for_a_redis_that_is_away(monkeypatc
         raise RedisAway
 
     monkeypatch.setattr(on_redis, "reaching_redis", reaching_redis)
-    board = RedisBoard()
-    assert [board.read(ALICE) for _ in range(5)] == [None] * 5
-    assert (asked, board.is_blind()) == (1, True)
+    monkeypatch.setattr(changes, "_board", RedisBoard())
+    for _ in range(5):
+        changes.look(ALICE)
+    assert (asked, changes.is_blind()) == (1, True)
+    changes.look(ALICE, even_if_blind=True)
+    assert asked == 2
 
 
 def test_outage_of_redis_is_logged_when_it_begins(
@@ -283,6 +286,18 @@ def test_outage_of_redis_is_logged_when_it_begins(
     for _ in range(4):
         board.read(ALICE)
     assert len(caplog.records) == 2
+
+
+def test_change_is_written_and_read_while_every_connection_of_the_pool_is_busy(redis: Any) -> None:
+    pool = redis.connection_pool
+    busy = [pool.get_connection() for _ in range(CONNECTIONS)]
+    try:
+        RedisBoard().write([ALICE])
+        found = RedisBoard().read(ALICE)
+    finally:
+        for connection in busy:
+            pool.release(connection)
+    assert found == (redis.get(on_redis.key(ALICE)), "")
 
 
 def test_command_without_a_redis_announces_nothing(settings: Any) -> None:

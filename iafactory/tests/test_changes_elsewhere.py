@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts import changes
 from accounts.models import User
 from conftest import key_of
 from tests import elsewhere
 from usage import changes as on_redis
+from usage.changes import RedisBoard
 from usage.errors import RedisAway
 
 pytestmark = pytest.mark.django_db
@@ -67,5 +69,7 @@ def test_views_are_served_from_memory_while_redis_is_away(charlie: User, monkeyp
     def reaching_redis() -> Any:
         raise RedisAway
 
+    # A board of its own: that Redis is away is remembered for a second.
+    monkeypatch.setattr(changes, "_board", RedisBoard())
     monkeypatch.setattr(on_redis, "reaching_redis", reaching_redis)
     assert caller.get("/api/auth/me").json()["tier"] == "free"

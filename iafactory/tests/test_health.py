@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from iafactory import probes
+from usage.redis import CONNECTIONS, client
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +21,7 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def ping(self) -> Any:
+    def ask(self, *command: Any) -> Any:
         raise self.error
 
     def cursor(self) -> Any:
@@ -49,5 +50,15 @@ def test_health_is_unavailable_without_postgresql(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_busy_redis_is_there(error: Exception, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage.redis.client", lambda: Failing(error))
+    monkeypatch.setattr(probes, "line", lambda: Failing(error))
     assert Client().get("/health").status_code == status
+
+
+def test_health_is_well_while_every_connection_to_redis_is_busy() -> None:
+    pool = client().connection_pool
+    busy = [pool.get_connection() for _ in range(CONNECTIONS)]
+    try:
+        assert Client().get("/health").status_code == 200
+    finally:
+        for connection in busy:
+            pool.release(connection)
