@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from . import settlement, subscriptions
+from . import offers, settlement
 from .errors import AlreadyPaid, CheckoutBeingOpened, GatewayError, Unreadable
 from .gateways import Chargily, Order, the_gateway
 from .gateways.chargily import CHECKOUT_ID
@@ -33,9 +33,9 @@ Kind = PaymentTransaction.Status
 
 
 def subscribe(*, user_id: int, tier: str, language: str) -> PaymentTransaction:
-    """A payment with an open checkout. Raises `NotForSale`, `TierOnQuote`, `AlreadyPaid`, `PaymentsTrouble`."""
+    """A payment with an open checkout. Raises what `offers.quote` raises, `AlreadyPaid`, `PaymentsTrouble`."""
     gateway = the_gateway()
-    price = subscriptions.quote(user_id=user_id, tier=tier).amount_dzd
+    price = offers.quote(user_id=user_id, tier=tier).amount_dzd
     for _ in range(LOOKS):
         begun = _begin(user_id, tier, price, language)
         if begun is not None:
@@ -63,6 +63,18 @@ def look(payment: PaymentTransaction) -> None:
         settlement.settle(payment)
     except GatewayError as error:
         logger.warning("Error: payment %s could not be asked after: %s", payment.pk, error.code)
+
+
+def can_go_on(payment: PaymentTransaction) -> bool:
+    """Whether its checkout can still be paid. Chargily is asked, as often as `look` does; `payment` is up to date."""
+    now, live = timezone.now(), settings.CHARGILY_MODE == "live"
+    open_by_our_clock = now < payment.closes_at - LEAST_LEFT and payment.livemode == live
+    if payment.status != Kind.PENDING or not payment.checkout_url or not open_by_our_clock:
+        return False
+    if not settings.CHARGILY_SECRET_KEY:
+        return False
+    look(payment)
+    return bool(payment.status == Kind.PENDING)
 
 
 def _begin(user_id: int, tier: str, price: int, language: str) -> PaymentTransaction | None:

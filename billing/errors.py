@@ -3,6 +3,7 @@
 BillingError
 ├── NotForSale                  free, on quote, unknown
 ├── TierOnQuote                 holds a tier that has no price to convert by
+├── TierHasNoEnd                holds this tier, or a higher one, without an end
 ├── AlreadyPaid                 the open checkout turns out to be paid: nothing more to buy
 ├── CheckoutBeingOpened         the same person's other click is still at it
 ├── NothingToCancel
@@ -34,6 +35,12 @@ class NotForSale(BillingError):
 
 
 class TierOnQuote(BillingError):
+    def __init__(self, tier: str) -> None:
+        super().__init__(tier)
+        self.tier = tier
+
+
+class TierHasNoEnd(BillingError):
     def __init__(self, tier: str) -> None:
         super().__init__(tier)
         self.tier = tier

@@ -19,6 +19,7 @@ class PlanSerializer(serializers.ModelSerializer[Tier]):
     tier = serializers.CharField(source="name")
     currency = serializers.SerializerMethodField()
     days = serializers.SerializerMethodField()
+    available = serializers.SerializerMethodField(help_text="It can be bought now.")
 
     class Meta:
         model = Tier
@@ -28,6 +29,7 @@ class PlanSerializer(serializers.ModelSerializer[Tier]):
             "currency",
             "days",
             "sold_online",
+            "available",
             "messages_per_day",
             "requests_per_minute",
             "groq_percent",
@@ -39,6 +41,9 @@ class PlanSerializer(serializers.ModelSerializer[Tier]):
 
     def get_days(self, tier: Tier) -> int:
         return 30
+
+    def get_available(self, tier: Tier) -> bool:
+        return bool(self.context["available"][tier.name])
 
 
 class PlansSerializer(serializers.Serializer[None]):

@@ -21,9 +21,9 @@ from rest_framework.views import APIView
 from accounts.throttle import count_attempt
 from accounts.views import caller_of
 
-from . import checkout, subscriptions, webhooks
+from . import checkout, offers, subscriptions, webhooks
 from .errors import UnreadableEvent
-from .models import PaymentTransaction, Tier
+from .models import PaymentTransaction
 from .serializers import (
     BoughtSerializer,
     CheckoutSerializer,
@@ -126,7 +126,10 @@ class PlansView(APIView):
 
     @extend_schema(responses=PlansSerializer, tags=["payment"])
     def get(self, request: Request) -> Response:
-        return Response({"plans": PlanSerializer(Tier.objects.all(), many=True).data})
+        found = offers.offers_for(None)
+        available = {offer.tier.name: offer.can_be_bought for offer in found}
+        plans = PlanSerializer([offer.tier for offer in found], many=True, context={"available": available})
+        return Response({"plans": plans.data})
 
 
 class QuoteView(APIView):
@@ -136,7 +139,7 @@ class QuoteView(APIView):
     def get(self, request: Request, tier: str) -> Response:
         caller = caller_of(request)
         count_attempt(request._request, "quote", LOOK_LIMIT, key=f"account:{caller.user_id}")
-        quote = subscriptions.quote(user_id=caller.user_id, tier=tier)
+        quote = offers.quote(user_id=caller.user_id, tier=tier)
         terms = quote.terms
         return Response(
             {

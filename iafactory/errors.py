@@ -76,6 +76,9 @@ ERRORS: dict[type[BaseException], Error] = {
     billing.TierOnQuote: Error(
         400, "tier_on_quote", _("Your tier “%(tier)s” was agreed on with us. Write to us to change it.")
     ),
+    billing.TierHasNoEnd: Error(
+        400, "tier_has_no_end", _("Your tier “%(tier)s” has no end: there is nothing to buy for now.")
+    ),
     billing.AlreadyPaid: Error(
         409, "already_paid", _("Your payment has just arrived: the tier “%(tier)s” is yours already.")
     ),

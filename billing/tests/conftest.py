@@ -1,16 +1,18 @@
 """Chargily over real HTTP, and what the tests of payments say to it."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import User
 from billing import checkout
-from billing.models import PaymentTransaction
+from billing.models import PaymentTransaction, UserTier
 from billing.standin import ChargilyStandIn
 
 # Put together, so that a search for secrets does not find one.
@@ -76,6 +78,8 @@ def webhooks(chargily: ChargilyStandIn) -> Webhooks:
 @pytest.fixture
 def begin(chargily: ChargilyStandIn) -> Callable[..., PaymentTransaction]:
     def begin(user: User, tier: str = "student") -> PaymentTransaction:
+        # The cast's tiers have no end, and then there is nothing to buy.
+        UserTier.objects.filter(user=user, expires_at=None).update(expires_at=timezone.now() + timedelta(days=10))
         return checkout.subscribe(user_id=user.pk, tier=tier, language="fr")
 
     return begin

@@ -12,14 +12,16 @@ from accounts.errors import TooManyKeys
 from accounts.keyring import KEYS_LIMIT, issue_key, keys_of, revoke_key
 from accounts.models import User
 from accounts.throttle import limit_attempts
+from billing import checkout
 from billing.entitlements import entitlements_for
-from billing.models import Invoice, PaymentTransaction, Tier, UserTier
+from billing.models import Invoice, PaymentTransaction, UserTier
+from billing.offers import offers_for
 from iafactory import errors
 from usage import standing
 from usage.errors import NotNow
 
 from .forms import NewKeyForm
-from .shown import page, user_of
+from .shown import page, user_of, why_closed
 
 PAYMENTS_SHOWN = 20
 
@@ -36,6 +38,8 @@ def show_account(request: HttpRequest, form: NewKeyForm, *, new_key: str = "", s
     changes.look(user.pk)
     entitlement = entitlements_for(user.pk)
     held = UserTier.objects.filter(user=user, tier_id=entitlement.tier).first()
+    offers = offers_for(user.pk)
+    payments = list(PaymentTransaction.objects.filter(user=user)[:PAYMENTS_SHOWN])
     context = {
         "entitlement": entitlement,
         "held": held,
@@ -43,8 +47,10 @@ def show_account(request: HttpRequest, form: NewKeyForm, *, new_key: str = "", s
         "keys": keys_of(user.pk),
         "form": form,
         "new_key": new_key,
-        "tiers": Tier.objects.filter(sold_online=True),
-        "payments": PaymentTransaction.objects.filter(user=user)[:PAYMENTS_SHOWN],
+        "offers": [offer for offer in offers if offer.can_be_bought],
+        "closed": why_closed(request, offers),
+        "payments": payments,
+        "can_go_on": [payment.pk for payment in payments if checkout.can_go_on(payment)],
         "invoices": Invoice.objects.filter(payment__user=user).select_related("payment"),
     }
     return render(request, "iafactory/account.html", context, status=status)

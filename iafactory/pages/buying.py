@@ -17,11 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.throttle import limit_attempts
-from billing import checkout, subscriptions
+from billing import checkout, offers, subscriptions
 from billing.errors import AlreadyPaid, NothingToCancel
 from billing.invoices import without_tax
 from billing.links import BadLink, read_renewal
 from billing.models import PaymentTransaction
+from iafactory import errors
 
 from .shown import page, user_of
 
@@ -54,7 +55,7 @@ def renew(request: HttpRequest, token: str) -> HttpResponse:
 
 def purchase(request: HttpRequest, user: User, tier: str) -> HttpResponse:
     """Show what it costs and gives; on the button, make the checkout. A GET makes none: mail programs follow links."""
-    quote = subscriptions.quote(user_id=user.pk, tier=tier)
+    quote = offers.quote(user_id=user.pk, tier=tier)
     if request.method != "POST":
         return show_quote(request, tier, quote)
     if request.POST.get("amount") != str(quote.amount_dzd):
@@ -73,6 +74,9 @@ def purchase(request: HttpRequest, user: User, tier: str) -> HttpResponse:
 def show_quote(request: HttpRequest, tier: str, quote: subscriptions.Quote, status: int = 200) -> HttpResponse:
     before_tax, tax = without_tax(quote.amount_dzd, settings.TVA_PERCENT)
     context = {"tier": tier, "quote": quote, "terms": quote.terms, "before_tax": before_tax, "tax": tax}
+    closed = offers.refusal_of_the_gateway()
+    # No button for what cannot be bought: the sentence of the checkout's own error stands there.
+    context |= {"closed": errors.sentence(request, errors.find(closed), closed) if closed else ""}
     context |= {"tva_percent": f"{settings.TVA_PERCENT.normalize():f}"}
     return render(request, "iafactory/buy.html", context, status=status)
 
@@ -97,10 +101,13 @@ def back_from_chargily(request: HttpRequest) -> HttpResponse:
     payment = payment_named(request)
     if payment is not None:
         checkout.look(payment)
+    own = payment is not None and payment.user_id == request.user.pk
     context = {
         "payment": payment,
+        # First: it may find that the payment has arrived, or was closed.
+        "pay_at": payment.checkout_url if payment is not None and own and checkout.can_go_on(payment) else "",
         "state": state_of(payment),
-        "own": payment is not None and payment.user_id == request.user.pk,
+        "own": own,
         "invoice": payment.invoices.first() if payment is not None else None,
         "gave_up": request.resolver_match is not None and request.resolver_match.url_name == "payment-failure",
     }

@@ -4,16 +4,19 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
-from billing.models import Tier
+from accounts.models import User
+from billing.offers import offers_for
 
-from .shown import page
+from .shown import page, why_closed
 
 
 @page
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """What it is, what it costs, and the line to paste."""
-    return render(request, "iafactory/home.html", {"tiers": Tier.objects.all(), "api_url": settings.API_URL})
+    offers = offers_for(request.user.pk if isinstance(request.user, User) else None)
+    context = {"offers": offers, "api_url": settings.API_URL, "closed": why_closed(request, offers)}
+    return render(request, "iafactory/home.html", context)
 
 
 @require_safe

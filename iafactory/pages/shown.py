@@ -1,6 +1,6 @@
 """A page for whatever was raised: the same table of errors as the API's, shown to a person."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
@@ -9,6 +9,8 @@ from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
 from accounts.models import User
+from billing.errors import NotForSale
+from billing.offers import Offer
 from iafactory import errors
 
 P = ParamSpec("P")
@@ -57,6 +59,17 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def wants_a_page(request: HttpRequest) -> bool:
     under_the_api = request.path_info.startswith(("/api/", "/v1/"))
     return not under_the_api and "text/html" in request.headers.get("Accept", "")
+
+
+def why_closed(request: HttpRequest, offers: Iterable[Offer]) -> str:
+    """Where no tier can be bought: one sentence that says why; empty where one can."""
+    offers = list(offers)
+    if any(offer.can_be_bought for offer in offers):
+        return ""
+    # That a tier is never sold says nothing about the others.
+    reasons = (offer.refusal for offer in offers if not isinstance(offer.refusal, NotForSale))
+    refusal = next((reason for reason in reasons if reason is not None), None)
+    return "" if refusal is None else errors.sentence(request, errors.find(refusal), refusal)
 
 
 def user_of(request: HttpRequest) -> User:

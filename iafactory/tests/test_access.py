@@ -7,6 +7,7 @@ rights; Clerk is staff with none. But for Charlie each has the session of a brow
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.models import ApiKey, SoftBan, User
+from billing.models import UserTier
 from conftest import key_of, person
 from tests.standins.provider import ProviderStandIn
 from usage.models import UsageLog
@@ -37,6 +39,8 @@ CAST = ("anonymous", "bob", "charlie", "clerk", "sara", "alice")
 @pytest.fixture
 def scene(alice: User, bob: User, charlie: User, sara: User, standin: ProviderStandIn) -> dict[str, Any]:
     key_of(alice)
+    # Of a tier without an end there is nothing to buy.
+    UserTier.objects.update(expires_at=timezone.now() + timedelta(days=10))
     return {"key": ApiKey.objects.get().pk, "alice": alice.pk}
 
 
