@@ -74,6 +74,11 @@ class StreamNormaliser:
             if content:
                 self.spoke, self._usage_was_last = True, False
             return {"content": content}
+        if len(given) == 1 and not halved and "tool_calls" in given:
+            if not (calls := self._calls.add(given["tool_calls"])):
+                return {}
+            self.spoke, self._usage_was_last = True, False
+            return {"tool_calls": calls}
         said = said_in(given)
         if halved:
             said = {name: self._whole_text(name, value) for name, value in said.items()}

@@ -106,7 +106,7 @@ class PieceReader:
             self._answer.usage(counted, cost, beside_words=delta is not None)
         return Piece(
             delta=delta,
-            logprobs=without_halves(logprobs) if logprobs is not None and is_flat(logprobs) else None,
+            logprobs=None if logprobs is None else logprobs_in(logprobs),
             tokens=counted,
             cost=cost,
             behind=behind if type(behind) is str else "",
@@ -172,7 +172,7 @@ def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection
         choice.get("finish_reason"),
         tokens(usage, call.max_tokens),
         billed(usage) if connection.provider.tells_cost else None,
-        logprobs=logprobs if is_flat(logprobs := choice.get("logprobs")) else None,
+        logprobs=logprobs_in(choice.get("logprobs")),
     )
 
 
@@ -201,6 +201,10 @@ def usage_in(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
     """Where a stream tells its usage: at the top, under Groq's own name, or in the choice (Moonshot)."""
     extra = chunk.get("x_groq")
     return chunk.get("usage") or (extra.get("usage") if isinstance(extra, dict) else None) or choice.get("usage")
+
+
+def logprobs_in(given: Any) -> Any:
+    return without_halves(given) if isinstance(given, dict) and is_flat(given) else None
 
 
 def without(fields: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:

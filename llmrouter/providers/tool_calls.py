@@ -25,6 +25,7 @@ class Part:
     """One entry of `tool_calls`, in plain types."""
 
     index: str | None
+    raw_index: Any
     id: str
     name: str
     arguments: str
@@ -37,6 +38,8 @@ class Call:
 
     index: str | None
     given_id: str
+    # As it was given.
+    raw_index: Any = None
     name: str = ""
     arguments: str = ""
     place: int | None = None
@@ -60,6 +63,8 @@ class ToolCalls:
         self._calls: list[Call] = []
         self._places = 0
         self._ids: set[str] = set()
+        # The call that went on last, if it has begun to go out.
+        self._last: Call | None = None
 
     def __bool__(self) -> bool:
         """Whether there is a call that can be made."""
@@ -73,7 +78,27 @@ class ToolCalls:
 
     def add(self, given: Any) -> list[dict[str, Any]]:
         """The entries of one delta -> what goes out for them; nothing for what waits for the next delta."""
-        return [out for part in parts_of(given) for out in self._add(part)] if given else []
+        if not given:
+            return []
+        if (out := self._plain(given)) is not None:
+            return [out]
+        return [out for part in parts_of(given) for out in self._add(part)]
+
+    def _plain(self, given: Any) -> dict[str, Any] | None:
+        """What goes out for an entry that has nothing but more arguments of the call that went on last: nearly every
+        one."""
+        call = self._last
+        if call is None or type(given) is not list or len(given) != 1 or type(entry := given[0]) is not dict:
+            return None
+        function = entry.get("function")
+        if len(entry) != 2 or "index" not in entry or entry["index"] != call.raw_index:
+            return None
+        if type(function) is not dict or len(function) != 1:
+            return None
+        if type(arguments := function.get("arguments")) is not str:
+            return None
+        call.arguments += arguments
+        return {"index": call.place, "function": function}
 
     def rest(self) -> list[dict[str, Any]]:
         """What still waits at the end of the answer, and `{}` for calls that never got arguments."""
@@ -88,7 +113,7 @@ class ToolCalls:
         return found
 
     def _add(self, part: Part) -> Iterator[dict[str, Any]]:
-        call = self._continued(part)
+        call = self._last = self._continued(part)
         # Calls go out in the order in which they begin.
         yield from [self._begun(other) for other in self._calls if other is not call and other.waits]
         if call is not None and call.place is not None:
@@ -96,6 +121,7 @@ class ToolCalls:
                 yield out
             return
         call = call or self._begin(part)
+        self._last = None
         self._gather(call, part)
         # Some send `{}` first, in the place of the arguments that follow.
         if call.name and call.arguments != EMPTY:
@@ -122,7 +148,7 @@ class ToolCalls:
         return None if part.name or (part.id and last.is_whole) else last
 
     def _begin(self, part: Part) -> Call:
-        call = Call(index=part.index, given_id=part.id)
+        call = Call(index=part.index, given_id=part.id, raw_index=part.raw_index)
         self._calls.append(call)
         return call
 
@@ -192,6 +218,7 @@ def part_of(entry: dict[str, Any]) -> Part:
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
     name, index = function.get("name"), entry.get("index")
     return Part(
+        raw_index=index,
         index=None if index is None else str(int(index) if isinstance(index, float) and index.is_integer() else index),
         id=text_of_id(entry.get("id")),
         name=name.strip() if isinstance(name, str) else "",
