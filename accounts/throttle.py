@@ -1,6 +1,7 @@
 """Limits on routes that guess or farm accounts, by network address and by account (django-ratelimit)."""
 
 import ipaddress
+import re
 import unicodedata
 from functools import cache
 
@@ -10,6 +11,8 @@ from django_ratelimit.core import get_usage
 
 from .errors import TooManyAttempts
 from .models import normal_email
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # So many network addresses have to guess at once before an account's owner is kept out too.
 ADDRESSES_PER_ACCOUNT = 5
@@ -45,21 +48,42 @@ def count_attempt(request: HttpRequest, group: str, rate: str, *, key: str, incr
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address that counts: the nearest one that is not a trusted proxy. IPv6 by its /64, which is one line."""
-    hops = [request.META.get("REMOTE_ADDR", "")]
-    hops += reversed([hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()])
-    for hop in hops:
-        try:
-            address = ipaddress.ip_address(hop)
-        except ValueError:
-            return "unknown"
-        # As a socket for both kinds names an IPv4 address: all of these would be one /64.
-        address = getattr(address, "ipv4_mapped", None) or address
+    """The network address that limits count: the nearest one that is not a trusted proxy; "unknown" where the socket
+    has none. IPv6 by its /64, because one subscriber has a whole /64.
+
+    Each proxy appends to X-Forwarded-For whom it was called by, so the header is read from its end. Where it cannot be
+    read, the nearest readable address counts: what stands further to the left may be the caller's own invention.
+    """
+    hops = request.headers.get("X-Forwarded-For", "").split(",")
+    nearest: Address | None = None
+    for hop in (request.META.get("REMOTE_ADDR", ""), *reversed([hop for hop in hops if hop.strip()])):
+        address = parse_address(hop)
+        if address is None:
+            break
+        nearest = address
         if not any(address in network for network in _trusted(settings.TRUSTED_PROXIES)):
             break
+    return "unknown" if nearest is None else limit_key(nearest)
+
+
+def limit_key(address: Address) -> str:
     if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False))
+        return str(ipaddress.ip_network((int(address), 64), strict=False))
     return str(address)
+
+
+def parse_address(text: str) -> Address | None:
+    """An address as proxies write it: with or without a port, brackets, quotes or a zone; None for anything else."""
+    text = text.strip().strip('"')
+    # Azure's gateway, IIS and some HAProxy set-ups append the port: 105.1.2.3:4711, [2001:db8::1]:4711.
+    if found := re.fullmatch(r"\[([^\]]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5}", text):
+        text = found[1] or found[2]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    # As a socket for both kinds names an IPv4 address: all of these would be one /64.
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 @cache

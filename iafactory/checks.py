@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
@@ -55,6 +56,31 @@ def env_file_is_private(**kwargs: Any) -> list[CheckMessage]:
     if not path.is_file() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return []
     return [checks.Warning(f"{path.name} can be read by others.", hint=f"chmod 600 {path.name}", id="iafactory.W001")]
+
+
+@register()
+def proxies_are_named(**kwargs: Any) -> list[CheckMessage]:
+    """Production is behind a proxy (it needs TLS). If the product does not know it, all callers have its address."""
+    if settings.DEVELOPMENT:
+        return []
+    if not settings.TRUSTED_PROXIES:
+        return [
+            checks.Warning(
+                "TRUSTED_PROXIES is empty: behind a proxy all callers share one network address, and so one limit of "
+                "sign-ups and logins.",
+                hint="Set it to the address of the proxy, such as 127.0.0.1, or to its network.",
+                id="iafactory.W002",
+            )
+        ]
+    if all(ip_network(proxy, strict=False).prefixlen for proxy in settings.TRUSTED_PROXIES):
+        return []
+    return [
+        checks.Warning(
+            "TRUSTED_PROXIES trusts every address: callers choose their own network address, and no limit holds.",
+            hint="Name only your proxies.",
+            id="iafactory.W003",
+        )
+    ]
 
 
 @register()

@@ -4,6 +4,7 @@ The process environment wins over `.env.local`. Values are stripped, and an empt
 `NAME=` in a template never counts as a setting.
 """
 
+import ipaddress
 import os
 import re
 import secrets
@@ -82,6 +83,18 @@ class Env:
     def listing(self, name: str) -> tuple[str, ...]:
         """Comma-separated values, blanks dropped."""
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        """Comma-separated addresses or networks (10.0.0.0/8)."""
+        found = self.listing(name)
+        for network in found:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ImproperlyConfigured(
+                    f"{name} must be addresses or networks, separated by commas, such as 127.0.0.1, 10.0.0.0/8."
+                ) from None
+        return found
 
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.text(name, "yes" if default else "no").lower()

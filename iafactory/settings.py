@@ -124,7 +124,7 @@ LOGIN_LIMIT = env.rate("LOGIN_LIMIT", "10/m")
 FREE_ACCOUNTS_PER_ADDRESS = env.integer("FREE_ACCOUNTS_PER_ADDRESS", 10 if PRODUCTION else 0)
 # Where it is required, a staff session or JWT comes only after the second factor.
 STAFF_2FA = env.choice("STAFF_2FA", *(("required", "optional") if PRODUCTION else ("optional", "required")))
-TRUSTED_PROXIES = env.listing("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 # The largest body of a request; images come inside it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 

@@ -15,6 +15,7 @@ GOOD = {
     "API_KEY_PEPPER": "y8" * 30 + "".join(chr(97 + n) for n in range(12)),
     "API_URL": "https://api.example.dz",
     "FRONTEND_URL": "https://example.dz",
+    "TRUSTED_PROXIES": "127.0.0.1",
     "GROQ_API_KEY": "gsk_" + "a" * 52,
     "CHARGILY_MODE": "live",
     "CHARGILY_SECRET_KEY": "live_" + "sk_" + "a" * 40,
@@ -54,6 +55,8 @@ def test_nothing_to_complain_of_in_production() -> None:
         ({"CLOCK_SHIFT_SECONDS": "60"}, "CLOCK_SHIFT_SECONDS"),
         ({"USAGE_TICK_SECONDS": "0"}, "USAGE_TICK_SECONDS"),
         ({"STAFF_2FA": "sometimes"}, "STAFF_2FA"),
+        ({"TRUSTED_PROXIES": "127.0.0.1, nginx"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/33"}, "TRUSTED_PROXIES"),
     ],
 )
 def test_what_production_refuses(wrong: dict[str, str], told: str) -> None:
@@ -62,6 +65,22 @@ def test_what_production_refuses(wrong: dict[str, str], told: str) -> None:
     assert told in done.stderr
     value = wrong[told]
     assert len(value) < 20 or value not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("proxies", "told"),
+    [
+        ("", "TRUSTED_PROXIES is empty"),
+        (" , ", "TRUSTED_PROXIES is empty"),
+        ("0.0.0.0/0", "TRUSTED_PROXIES trusts every address"),
+        ("127.0.0.1, ::/0", "TRUSTED_PROXIES trusts every address"),
+    ],
+)
+def test_production_is_warned_of_proxies_that_are_not_named(proxies: str, told: str) -> None:
+    done = check({"TRUSTED_PROXIES": proxies})
+    assert done.returncode == 0
+    assert told in done.stderr
+    assert told not in check({"TRUSTED_PROXIES": proxies, "APP_ENV": "development"}).stderr
 
 
 def test_development_makes_its_own_secrets() -> None:
