@@ -1,34 +1,47 @@
-"""gunicorn's gevent worker, with four things mended.
+"""gunicorn's gevent worker, with five changes.
 
-Newcomers are taken up at once. As it comes a worker takes one connection each time around its loop, so that workers
-that share a socket share what comes to it; ours have a socket each, and one that was busy with streams (15 ms a round)
-let the last of a crowd wait for most of a second.
+All connections of a crowd are accepted at once. gunicorn lets one of several workers accept one connection in each turn
+of its loop. A turn takes 15 ms when the worker serves many streams, so the last of a crowd waited for most of a second.
 
-Connections kept alive do not hold up its end. As it comes it waits for every open connection, idle ones too, until the
-graceful time-out: a browser tab would make each stop last 30 s.
+A stop loses no request and does not wait for idle connections. gunicorn waits for every open connection until the
+graceful timeout, for idle ones too: one browser tab made each stop last 30 s. Here an idle connection has
+`LEAVING_SECONDS` for its next request, which is served and answered with `Connection: close`; then it is closed.
 
-Nobody keeps a connection busy by being slow, nor a worker by being small. As it comes a body may trickle in for ever,
-or in millions of chunks of a byte, and what is left of one that was refused is read to its end, however long it is.
+A slow client is cut off. gunicorn reads a body that trickles in, or comes in millions of chunks of one byte, for ever,
+and it reads the rest of a refused body to its end, however long it is.
 
-The head of an answer leaves with what follows it, in one system call instead of two.
+The head of an answer is sent together with the first part of its body: one system call instead of two.
+
+When the master dies, its workers finish what they serve. gunicorn's workers exit at once and cut it.
 """
 
+import fcntl
 import io
+import os
+import signal
 import socket
+import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from types import FrameType, TracebackType
+from functools import partial
+from types import FrameType, SimpleNamespace, TracebackType
 from typing import Any
 
 import gevent
+from gevent.server import StreamServer
+from gevent.socket import wait_read
 from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 SETTLING_SECONDS = 5
-# From the connection to the end of its first request's headers. (Later ones have the time of the keep-alive in all.)
+# A new connection waits so long for its first byte; the head of every request must end so long after its first byte.
 HEADER_SECONDS = 10
+# After SIGTERM, how long a connection may wait for its next request.
+LEAVING_SECONDS = 5
+# In one turn of the loop: high enough for a crowd, low enough that the workers share it.
+ACCEPTED_AT_ONCE = 32
 # A body has this long, and this much longer for what has come: 512 kbit/s fill 8 MiB in time.
 BODY_SECONDS = 20.0
 BODY_BYTES_PER_SECOND = 64 * 1024
@@ -41,28 +54,69 @@ MOST_BYTES = 8 * 1024 * 1024
 MOST_CHUNKS = 20_000
 
 
-class Idle:
-    """The wait for the next request on a connection, which the worker may end early."""
+class Connection:
+    """A client's connection. As a context manager it covers the wait for the next request and the reading of its head.
 
-    def __init__(self, worker: "Worker", seconds: float) -> None:
+    Only the wait ends early when the worker stops. It ends by `shutdown(SHUT_RD)`, never by an exception that is thrown
+    into the greenlet: a request that arrives in the same instant is in the socket's buffer, is read, and is served.
+    """
+
+    def __init__(self, worker: "Worker", sock: Any) -> None:
         self._worker = worker
-        self.timeout = gevent.Timeout(seconds, False)
+        self._sock = sock
+        self._wait_seconds: float = HEADER_SECONDS
+        # gunicorn's buffer of what it has read from the socket; known from the first request on.
+        self.unreader: Any = None
 
     def __enter__(self) -> None:
-        self.greenlet = gevent.getcurrent()
-        self._worker.idle.add(self)
-        self.timeout.start()
+        if not self._next_request_has_begun():
+            # gunicorn closes the connection.
+            raise StopIteration
+        self._head = gevent.Timeout.start_new(HEADER_SECONDS, False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._worker.idle.discard(self)
-        self.timeout.cancel()
-        return error is self.timeout
+        self._head.cancel()
+        self._wait_seconds = self._worker.cfg.keepalive
+        return error is self._head
 
-    def end(self) -> None:
-        """As if the time had run out."""
-        gevent.get_hub().loop.run_callback(self.greenlet.throw, self.timeout)
+    def _next_request_has_begun(self) -> bool:
+        if self.unreader is not None and self.unreader.buf.getbuffer().nbytes:
+            return True
+        # A stream that began before the stop was answered with `Connection: keep-alive`: its client may send again.
+        seconds = self._wait_seconds if self._worker.alive else min(self._wait_seconds, LEAVING_SECONDS)
+        self._worker.waiting.add(self)
+        try:
+            wait_read(self._sock.fileno(), seconds)
+        except TimeoutError:
+            return self._has_unread_bytes()
+        finally:
+            self._worker.waiting.discard(self)
+        return True
+
+    def _has_unread_bytes(self) -> bool:
+        # Asked of the kernel: the loop may not have seen yet that a request came.
+        return any(fcntl.ioctl(self._sock.fileno(), termios.FIONREAD, bytes(4)))
+
+    def end_wait(self) -> None:
+        """Close the connection, unless a request has begun to arrive."""
+        if not self._has_unread_bytes():
+            # The client may be gone already.
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RD)
+
+
+class Server(StreamServer):  # type: ignore[misc]
+    """The accepting side of a worker. All workers share gunicorn's one listening socket."""
+
+    max_accept = ACCEPTED_AT_ONCE
+
+    def close(self) -> None:
+        # The kernel has accepted these connections already; if no other worker is left, closing would reset them.
+        while not self.closed and not self.full() and (accepted := self.do_read()):
+            self.do_handle(*accepted)
+        super().close()
 
 
 class Body:
@@ -175,30 +229,49 @@ def abandon() -> None:
 class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.idle: set[Idle] = set()
-        # Those of whom nothing has come yet.
-        self.newcomers: set[Any] = set()
+        self.connections: dict[Any, Connection] = {}
+        # Connections that wait for their next request.
+        self.waiting: set[Connection] = set()
 
-    def run(self) -> None:
-        # Read there for whether others take from the same socket, and for `wsgi.multiprocess`, which nobody here asks.
-        if self.cfg.reuse_port:
-            self.cfg.set("workers", 1)
-        super().run()
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> Server:
+        """gunicorn calls it for each listening socket."""
+        # gunicorn asks for the name at each connection: of a socket that is closed by then, when the worker stops.
+        name = listener.getsockname()
+        named = SimpleNamespace(getsockname=lambda: name)
+        return Server(listener, handle=partial(self.handle, named), spawn=spawn)
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi: Any = self.closing_when_stopped(self.wsgi)
+
+    def closing_when_stopped(self, application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+        """Answers that begin after SIGTERM say `Connection: close`. gunicorn decides it when the request begins."""
+
+        def answering(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            def start(*args: Any) -> Any:
+                if not self.alive:
+                    start_response.__self__.force_close()
+                return start_response(*args)
+
+            return application(environ, start)
+
+        return answering
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         # Past gevent's own, which would let the socket wait without end.
         client.settimeout(STALLED_SECONDS)
-        self.newcomers.add(gevent.getcurrent())
-        AsyncWorker.handle(self, listener, client, addr)
+        greenlet = gevent.getcurrent()
+        self.connections[greenlet] = Connection(self, client)
+        try:
+            AsyncWorker.handle(self, listener, client, addr)
+        finally:
+            del self.connections[greenlet]
 
-    def timeout_ctx(self) -> Idle:
-        current = gevent.getcurrent()
-        if current not in self.newcomers:
-            return Idle(self, self.cfg.keepalive)
-        self.newcomers.discard(current)
-        return Idle(self, HEADER_SECONDS)
+    def timeout_ctx(self) -> Connection:
+        return self.connections[gevent.getcurrent()]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        self.connections[gevent.getcurrent()].unreader = req.unreader
         length = declared_length(req)
         if isinstance(req.body.reader, ChunkedReader):
             req.body.reader.parser = not_too_many(req.body.reader.parser)
@@ -215,11 +288,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 handled = super().handle_request(listener_name, req, answer, addr)
             finally:
                 answer.flush()
+            # The rest of the body goes at the body's pace, not in the time of the next request's head.
+            while body.received < (length or 0) <= MOST_BYTES and body.read(BODY_BYTES_PER_SECOND):
+                pass
         except TimeoutError as error:
             self.log.debug("A client is let go: %s", error)
             raise StopIteration from None
         finally:
-            # What is left of a smaller one gunicorn reads before the next request, at the same pace.
             unread = max(length or 0, body.received) > MOST_BYTES
             if unread and not body.failed:
                 let_the_answer_arrive(sock)
@@ -227,9 +302,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration
         return handled
 
-    def handle_exit(self, signal: int, frame: FrameType | None) -> None:
-        super().handle_exit(signal, frame)
-        for waiting in list(self.idle):
-            waiting.end()
+    def notify(self) -> None:
+        self.tmp.notify()
+        if self.alive and self.ppid != os.getppid():
+            self.log.warning("The master is gone: worker %s ends after the requests that it serves", self.pid)
+            self.handle_exit(signal.SIGTERM, None)
+
+    def handle_exit(self, number: int, frame: FrameType | None) -> None:
+        super().handle_exit(number, frame)
+        gevent.spawn_later(LEAVING_SECONDS, self.end_waits)
         # At the end of its grace the worker is killed; what it then still has under way is settled a moment before.
         gevent.spawn_later(max(0, self.cfg.graceful_timeout - SETTLING_SECONDS), abandon)
+
+    def end_waits(self) -> None:
+        for connection in list(self.waiting):
+            connection.end_wait()
