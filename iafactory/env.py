@@ -28,6 +28,14 @@ MAIL_BACKENDS = {
 MAIL_PORTS = {"smtp": 25, "smtps": 465, "smtp+tls": 587, "smtp+ssl": 465}
 
 
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def env_file() -> Path:
+    """`.env.local` of the checkout, unless ENV_FILE in the process environment names another file."""
+    return Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env.local")
+
+
 def read_environment(env_file: Path) -> dict[str, str]:
     """The merged environment: what the process was given, over what `env_file` says."""
     merged: dict[str, str] = {}

@@ -1,20 +1,29 @@
 """gunicorn's configuration: a few gevent workers, each holding thousands of calls in flight."""
 
+import errno
 import gc
 import os
 import resource
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
+from iafactory.env import Env, env_file, read_environment
+
+# The process environment over `.env.local`, as the settings read it: PORT in the file counts too.
+env = Env(read_environment(env_file()))
+
+# So long a start waits for a taken port: workers of a master that was killed need up to 2 s to leave it.
+PORT_SECONDS = 5
+
 worker_class = "iafactory.worker.Worker"
-workers = int(os.environ.get("WEB_WORKERS") or 2)
+workers = env.integer("WEB_WORKERS", 2)
 worker_connections = 3000
 backlog = 4096
 # In development only this machine may come in: the demo account's password is on the screen.
-everywhere = os.environ.get("APP_ENV") == "production"
-bind = f"{'0.0.0.0' if everywhere else '127.0.0.1'}:{os.environ.get('PORT') or 8000}"  # noqa: S104
-# After a kill -9 of the master the next one need not wait for its orphans to let go of the port.
-reuse_port = True
+everywhere = env.choice("APP_ENV", "development", "production") == "production"
+bind = f"{'0.0.0.0' if everywhere else '127.0.0.1'}:{env.integer('PORT', 8000)}"  # noqa: S104
 # A worker that does not come back to its loop for this long is killed; calls in flight may last longer.
 timeout = 60
 graceful_timeout = 30
@@ -28,11 +37,39 @@ limit_request_fields = 100
 limit_request_field_size = 8190
 
 # A web worker answers people: no question of its takes longer. (Migrations and roll-ups may.)
-os.environ.setdefault("DB_STATEMENT_SECONDS", "10")
+os.environ["DB_STATEMENT_SECONDS"] = env.text("DB_STATEMENT_SECONDS", "10")
 
 # Two sockets for each call in flight, and the pools.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, _hard), _hard))
+
+
+def on_starting(server: Any) -> None:
+    """Refuse a port on which another program listens. gunicorn's own message does not say what to do."""
+    if {"LISTEN_FDS", "GUNICORN_FD"} & os.environ.keys():
+        # systemd, or the master that this one replaces (SIGUSR2), hands the listening socket over.
+        return
+    until = time.monotonic() + PORT_SECONDS
+    for address in server.cfg.address:
+        while isinstance(address, tuple) and not is_free(*address):
+            if time.monotonic() > until:
+                raise SystemExit(
+                    f"Port {address[1]} is taken: another program, or another copy of this one, listens on "
+                    f"{address[0]}:{address[1]}. Stop it, or choose another port: PORT={address[1] + 1}."
+                )
+            time.sleep(0.1)
+
+
+def is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise SystemExit(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+    return True
 
 
 def post_worker_init(worker: Any) -> None:

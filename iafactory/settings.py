@@ -1,6 +1,5 @@
 """Settings, read from the environment and `.env.local` by typed readers. Wrong ones are system checks (`checks.py`)."""
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import dj_database_url
 from celery.schedules import crontab
 from django.utils.translation import gettext_lazy as _
 
-from .env import Env, generated_secret, read_env_file, read_environment
+from .env import Env, env_file, generated_secret, read_env_file, read_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ENV_FILE = Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env.local")
+ENV_FILE = env_file()
 
 # Everything as given, for what is named by data: each provider's key and address.
 ENVIRONMENT = read_environment(ENV_FILE)

@@ -22,6 +22,8 @@ LOG = BASE / "var" / "test" / "product.log"
 class Product:
     """One running product. `environment` is laid over the test's own."""
 
+    WEB = ("-m", "gunicorn", "--config=iafactory/gunicorn.py", "iafactory.wsgi")
+
     def __init__(self, environment: dict[str, str], *, workers: int = 2, log: Path = LOG) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,7 +47,7 @@ class Product:
             raise
 
     def start(self) -> None:
-        self.launch("web", "-m", "gunicorn", "--config=iafactory/gunicorn.py", "iafactory.wsgi")
+        self.launch("web", *self.WEB)
         self.launch("drainer", "manage.py", "drain_usage", "--skip-checks")
         self.wait_until_healthy()
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from supervisor import supervisord
 
-from iafactory.env import Env, read_env_file, read_environment
+from iafactory.env import Env, env_file, read_env_file, read_environment
 
-from . import BASE, Workplace, chargily, postgres, redis
+from . import Workplace, chargily, postgres, redis
 from .leftovers import stop_leftovers
 from .postgres import EmbeddedPostgres
 from .programs import STOPPING_ORDER, configuration, embedded_programs, our_programs
@@ -22,7 +22,7 @@ from .redis import EmbeddedRedis
 
 
 def main() -> int:
-    env = Env(read_environment(Path(os.environ.get("ENV_FILE") or BASE / ".env.local")))
+    env = Env(read_environment(env_file()))
     # What the programs read from their environment (PORT, say) may stand in the file.
     os.environ |= env.values
     place = Workplace.of(env.values)
