@@ -22,8 +22,8 @@ Strike = Callable[[Stage, Load], list[str]]
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` does the harm and mends it, and tells what it saw go wrong meanwhile. `kills`: streams may end without
-    a word. `unhurt`: no call may have been taken for dead."""
+    """`strike` does the harm and mends it, and tells what it saw go wrong meanwhile. `kills`: it kills web workers, so
+    answers may be cut. `unhurt`: no call may have been taken for dead."""
 
     name: str
     strike: Strike
@@ -182,6 +182,26 @@ def everything_stops_in_order(stage: Stage, _load: Load) -> list[str]:
     return []
 
 
+def web_workers_stop(stage: Stage, _load: Load) -> list[str]:
+    """SIGTERM to one worker after the other; their master starts new ones."""
+    for worker in stage.web_workers():
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(45)
+        time.sleep(4)
+    return []
+
+
+def rolling_restart(stage: Stage, _load: Load) -> list[str]:
+    """SIGHUP to the master: it starts new workers, and stops the old ones."""
+    for _ in range(2):
+        old = stage.web_workers()
+        stage.web_master().send_signal(signal.SIGHUP)
+        for worker in old:
+            worker.wait(60)
+        time.sleep(4)
+    return []
+
+
 def provider(*faults: Misbehaviour | None) -> Strike:
     def strike(stage: Stage, _load: Load) -> list[str]:
         dice = random.Random(1)
@@ -236,6 +256,8 @@ FAULTS = (
     Fault("PostgreSQL away 30 s", postgres_away, unhurt=True),
     Fault("PostgreSQL frozen 30 s", postgres_frozen, unhurt=True),
     Fault("SIGTERM to everything", everything_stops_in_order),
+    Fault("SIGTERM to web workers", web_workers_stop, unhurt=True),
+    Fault("rolling restart (SIGHUP)", rolling_restart, unhurt=True),
     Fault("provider hangs", provider(hang_and_bill(6), None), unhurt=True),
     Fault("provider cuts", provider(*CUTS), unhurt=True),
     Fault("provider floods with 429", provider(*FLOOD), unhurt=True),

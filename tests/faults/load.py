@@ -25,8 +25,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended for its caller. `end`: `whole`, `error` (told in the stream), `cut` (silently), `hung up`, or
-    `unreached` (no answer at all: nothing listened, or it was killed)."""
+    """How a call ended for its caller. `end`: `whole`, `error` (an error event ended the stream), `hung up` (by the
+    caller), `refused` (nothing listened, so nothing was sent), or `cut`: the connection ended before the answer did."""
 
     marker: str
     kind: Kind
@@ -75,16 +75,31 @@ class Load:
         return Counter(outcome.status for outcome in self.outcomes)
 
     def _keep_calling(self, person: Person) -> None:
+        # Kept alive from call to call, as browsers, SDKs and proxies do: a stop must not cut such a connection.
+        connection = self._connection()
         while not self._stopping.is_set():
-            outcome = self.call(person, self._random.choice(KINDS))
+            outcome = self._call_on(connection, person, self._random.choice(KINDS))
             self.outcomes.append(outcome)
             self._stopping.wait(0.05 if outcome.status == 200 else 0.5)
+        connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)
 
     def call(self, person: Person, kind: Kind) -> Outcome:
-        marker, began = uuid4().hex, time.monotonic()
-        status, end, code = 0, "unreached", ""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)
+        """On a connection of its own."""
+        connection = self._connection()
         try:
+            return self._call_on(connection, person, kind)
+        finally:
+            connection.close()
+
+    def _call_on(self, connection: http.client.HTTPConnection, person: Person, kind: Kind) -> Outcome:
+        marker, began = uuid4().hex, time.monotonic()
+        status, end, code = 0, "cut", ""
+        try:
+            if connection.sock is None:
+                connection.connect()
             body = {"prompt": f"{marker} " + "é" * self._random.randrange(50), "max_tokens": 200}
             headers = {"Authorization": f"Bearer {person.key}", "X-Request-ID": marker}
             connection.request("POST", "/api/v2/chat", json.dumps({**body, "stream": kind != "plain"}), headers)
@@ -97,12 +112,14 @@ class Load:
                 json.loads(answer.read())
                 end = "whole"
             else:
-                end = "cut"
                 end = read_stream(answer, words=5 if kind == "hang-up" else None)
+        except ConnectionRefusedError:
+            end = "refused"
         except (OSError, http.client.HTTPException, ValueError):
             pass
         finally:
-            connection.close()
+            if end not in ("whole", "error"):
+                connection.close()
         return Outcome(marker, kind, status, time.monotonic() - began, end, code)
 
 
@@ -111,8 +128,10 @@ def read_stream(answer: http.client.HTTPResponse, *, words: int | None) -> str:
     events = 0
     while line := answer.readline():
         if line.startswith(b"data: [DONE]"):
+            answer.read()
             return "whole"
         if line.startswith(b"data: ") and b'"error"' in line:
+            answer.read()
             return "error"
         events += line.startswith(b"data: ")
         if words is not None and events >= words:

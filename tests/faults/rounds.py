@@ -114,7 +114,8 @@ def recovered(stage: Stage, load: Load) -> list[str]:
 
 
 def ends(outcomes: list[Outcome], fault: Fault) -> list[str]:
-    """What callers may be told, and that no stream ends without a word."""
+    """What callers may be told, and that no answer is cut, be it before its first byte. A connection that is refused is
+    no cut: its caller knows that nothing was sent."""
     found = [
         f"{number} calls were answered {status}"
         for status, number in Counter(outcome.status for outcome in outcomes).items()
@@ -122,7 +123,7 @@ def ends(outcomes: list[Outcome], fault: Fault) -> list[str]:
     ]
     cut = sum(outcome.end == "cut" for outcome in outcomes)
     if cut and not fault.kills:
-        found.append(f"{cut} streams were cut without a word")
+        found.append(f"{cut} answers were cut")
     if not any(outcome.status == 200 for outcome in outcomes):
         found.append("nobody was served at all")
     return found

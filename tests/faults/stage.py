@@ -199,6 +199,9 @@ class Stage:
         victim = children[0] if program == "web" and children else found[0]
         victim.send_signal(signal.SIGKILL)
 
+    def web_master(self) -> psutil.Process:
+        return psutil.Process(self.web_workers()[0].ppid())
+
     def web_workers(self) -> list[psutil.Process]:
         found = list(processes_of(self.var, "web"))
         family = {process.pid for process in found}
