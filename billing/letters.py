@@ -1,4 +1,4 @@
-"""Receipts and reminders: who is owed one, and sending them.
+"""Receipts, reminders, and mails about payments that a person looks at: who is owed one, and sending them.
 
 What is owed becomes a row first, unique, then it is sent. A send that fails is tried again, later and later. At least
 once, then; twice only if a process dies between the mail server's "accepted" and our note of it.
@@ -19,9 +19,9 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from .links import absolute, renewal_link
-from .models import FREE, Invoice, Letter, UserTier
+from .models import FREE, Invoice, Letter, PaymentTransaction, UserTier
 from .paper import day
-from .wording import tier_title
+from .wording import dinars, tier_title
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ Kind = Letter.Kind
 REMINDERS = ((1, Kind.REMINDER_1), (3, Kind.REMINDER_3), (7, Kind.REMINDER_7))
 # An invoice older than this without a receipt is from before there were receipts.
 RECEIPTS_FOR = timedelta(days=3)
+# A mismatch that is older was settled by other means long ago.
+MISMATCHES_FOR = timedelta(days=30)
 # Longer than a mail server is waited for; doubled with each try, up to the longest.
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=6)
 MOST_TRIES = 20
@@ -84,6 +86,28 @@ def note_receipts(now: datetime) -> None:
     Letter.objects.bulk_create(rows, ignore_conflicts=True)
 
 
+def note_mismatches(now: datetime) -> None:
+    """The page promises this mail. Asked of the payments themselves, as for receipts: no path can forget it."""
+    looked_at = PaymentTransaction.objects.filter(
+        status=PaymentTransaction.Status.MISMATCH, created_at__gt=now - MISMATCHES_FOR
+    ).exclude(letters__kind=Kind.MISMATCH)
+    _note_about(looked_at, Kind.MISMATCH)
+
+
+def note_returned(now: datetime) -> None:
+    """The outcome of a mismatch whose money went back: it never had an invoice, so there is no credit note to send.
+    The outcome of one that staff accepted is its receipt."""
+    returned = PaymentTransaction.objects.filter(
+        status=PaymentTransaction.Status.REFUNDED, invoices=None, refunded_at__gt=now - RECEIPTS_FOR
+    ).exclude(letters__kind=Kind.RETURNED)
+    _note_about(returned, Kind.RETURNED)
+
+
+def _note_about(payments: QuerySet[PaymentTransaction], kind: str) -> None:
+    rows = [Letter(user_id=payment.user_id, kind=kind, payment=payment) for payment in payments]
+    Letter.objects.bulk_create(rows, ignore_conflicts=True)
+
+
 def send_due() -> int:
     """Send what is owed now; how many went out."""
     sent = failures = 0
@@ -98,7 +122,7 @@ def send_due() -> int:
 
 
 def claimed() -> Iterator[Letter]:
-    for letter in Letter.objects.due(timezone.now()).select_related("user", "invoice")[:BATCH]:
+    for letter in Letter.objects.due(timezone.now()).select_related("user", "invoice", "payment")[:BATCH]:
         wait = min(FIRST_RETRY * 2 ** min(letter.tries, MOST_TRIES), LONGEST_RETRY)
         # Two workers at once: whoever moves the next try from what both have read may send it.
         won = Letter.objects.filter(pk=letter.pk, next_try_at=letter.next_try_at, sent_at=None, dropped_at=None).update(
@@ -137,9 +161,12 @@ def failed(letter: Letter, error: Exception) -> None:
 
 
 def still_wanted(letter: Letter) -> bool:
-    """A receipt always; a reminder while that end stands, is ahead, and was not cancelled."""
-    if letter.kind == Kind.RECEIPT:
+    """A receipt and an outcome always; that a payment is looked at, while it is; a reminder while that end stands, is
+    ahead, and was not cancelled."""
+    if letter.kind in (Kind.RECEIPT, Kind.RETURNED):
         return True
+    if letter.payment is not None:
+        return bool(letter.payment.status == PaymentTransaction.Status.MISMATCH)
     held = UserTier.objects.filter(user_id=letter.user_id, expires_at=letter.ends_at, auto_renew=True)
     return letter.ends_at is not None and letter.ends_at > timezone.now() and held.exists()
 
@@ -161,7 +188,7 @@ def try_again(letters: QuerySet[Letter]) -> list[Letter]:
 def message_of(letter: Letter) -> EmailMultiAlternatives:
     """In the user's language, as text and as HTML."""
     with translation.override(letter.user.language):
-        subject, name, context = _receipt(letter) if letter.invoice else _reminder(letter)
+        subject, name, context = _content(letter)
         context |= {"subject": subject, "account": absolute("/account"), "language": letter.user.language}
         text = render_to_string(f"billing/mail/{name}.txt", context)
         html = render_to_string(f"billing/mail/{name}.html", context)
@@ -172,6 +199,30 @@ def message_of(letter: Letter) -> EmailMultiAlternatives:
     return message
 
 
+def _content(letter: Letter) -> tuple[str, str, dict[str, object]]:
+    if letter.payment is not None:
+        return _about_a_case(letter, letter.payment)
+    return _receipt(letter) if letter.invoice else _reminder(letter)
+
+
+def _about_a_case(letter: Letter, payment: PaymentTransaction) -> tuple[str, str, dict[str, object]]:
+    """What the page called "we are looking at your payment", and what came of it where the money went back."""
+    returned = letter.kind == Kind.RETURNED
+    subject = _("Your payment was given back") if returned else _("We are looking at your payment")
+    context: dict[str, object] = {
+        "amount": dinars(payment.amount_dzd),
+        "title": tier_title(payment.tier_id),
+        "day": day(payment.created_at),
+        "reason": payment.refund_reason,
+        "link": absolute("/account"),
+    }
+    return subject, "returned" if returned else "mismatch", context
+
+
+def _was_looked_at(payment: PaymentTransaction) -> bool:
+    return Letter.objects.filter(payment=payment, kind=Kind.MISMATCH, sent_at__isnull=False).exists()
+
+
 def _receipt(letter: Letter) -> tuple[str, str, dict[str, object]]:
     invoice = letter.invoice
     assert invoice is not None
@@ -180,6 +231,7 @@ def _receipt(letter: Letter) -> tuple[str, str, dict[str, object]]:
     context: dict[str, object] = {
         "invoice": invoice,
         "credit": credit,
+        "looked_at": not credit and _was_looked_at(invoice.payment),
         "title": tier_title(invoice.tier),
         "until": day(invoice.ends_at),
         "link": absolute(f"/account/invoices/{invoice.reference}"),

@@ -31,9 +31,11 @@ def expire_subscriptions() -> None:
 
 @shared_task
 def send_letters() -> None:
-    """Receipts and reminders: note what is owed, send what is due."""
+    """Note which mails are owed, send those that are due."""
     now = timezone.now()
     letters.note_receipts(now)
     letters.note_reminders(now)
+    letters.note_mismatches(now)
+    letters.note_returned(now)
     if sent := letters.send_due():
         logger.info("Mails sent: %d", sent)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 
 from .invoices import Invoice
+from .payments import PaymentTransaction
 
 
 class LetterQuerySet(models.QuerySet["Letter"]):
@@ -24,11 +25,16 @@ class Letter(models.Model):
         REMINDER_7 = "reminder_7", _("reminder, 7 days")
         REMINDER_3 = "reminder_3", _("reminder, 3 days")
         REMINDER_1 = "reminder_1", _("reminder, 1 day")
+        MISMATCH = "mismatch", _("payment looked at")
+        RETURNED = "returned", _("payment given back")
 
     user = models.ForeignKey(User, models.CASCADE, related_name="letters", verbose_name=_("user"))
     kind = models.CharField(_("kind"), max_length=16, choices=Kind)
     invoice = models.ForeignKey(
         Invoice, models.CASCADE, null=True, blank=True, related_name="letters", verbose_name=_("invoice")
+    )
+    payment = models.ForeignKey(
+        PaymentTransaction, models.CASCADE, null=True, blank=True, related_name="letters", verbose_name=_("payment")
     )
     ends_at = models.DateTimeField(_("end it reminds of"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
@@ -56,9 +62,18 @@ class Letter(models.Model):
             models.UniqueConstraint(
                 fields=["invoice"], condition=models.Q(invoice__isnull=False), name="letters_one_receipt_per_invoice"
             ),
+            # A payment becomes a case for a person once, and the case has one outcome.
+            models.UniqueConstraint(
+                fields=["payment", "kind"],
+                condition=models.Q(payment__isnull=False),
+                name="letters_one_of_a_kind_per_payment",
+            ),
             models.CheckConstraint(
-                condition=models.Q(kind="receipt", invoice__isnull=False, ends_at=None)
-                | (~models.Q(kind="receipt") & models.Q(invoice=None, ends_at__isnull=False)),
+                condition=models.Q(kind="receipt", invoice__isnull=False, payment=None, ends_at=None)
+                | models.Q(kind__in=["mismatch", "returned"], payment__isnull=False, invoice=None, ends_at=None)
+                | (
+                    models.Q(kind__startswith="reminder_") & models.Q(invoice=None, payment=None, ends_at__isnull=False)
+                ),
                 name="letters_about_one_thing",
             ),
         ]
