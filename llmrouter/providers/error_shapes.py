@@ -11,6 +11,12 @@ SIGNS = ("detail", "message", "msg", "error_message", "error_msg", "error_code",
 CODES = ("code", "status", "status_code", "http_code", "error_code", "statusCode")
 
 
+# Codes and statuses of what is no error.
+SOUND = frozenset({"0", "200", "ok", "success", "succeeded"})
+# Some gateways put the whole answer into one of these.
+ENVELOPES = ("data", "result", "response", "output")
+
+
 def error_in(body: Mapping[str, Any]) -> Any:
     """What a body or an event says went wrong; None where it is no error."""
     if error := body.get("error"):
@@ -20,9 +26,20 @@ def error_in(body: Mapping[str, Any]) -> Any:
     inner = body.get("base_resp")
     if isinstance(inner, dict) and inner.get("status_code"):
         return inner
-    named = "error" in (body.get("object"), body.get("type"), body.get("status"))
+    if "error" in (body.get("object"), body.get("type"), body.get("status")):
+        return body
+    if any(str(body.get(name)).lower() in SOUND for name in ("code", "status")):
+        return None
     signs = any(_says_something(body.get(sign)) for sign in SIGNS)
-    return body if named or signs or _status(body) else None
+    return body if signs or _status(body) else None
+
+
+def unwrapped(body: dict[str, Any]) -> dict[str, Any]:
+    """The answer itself, where a body holds it in an envelope; the usage may lie beside it."""
+    inner = next(
+        (body[name] for name in ENVELOPES if isinstance(body.get(name), dict) and "choices" in body[name]), None
+    )
+    return body if inner is None else {"usage": body.get("usage"), **inner}
 
 
 def status_inside(error: Any) -> int:

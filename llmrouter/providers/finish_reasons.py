@@ -1,5 +1,6 @@
 """Why an answer ended: the words of all providers -> OpenAI's four."""
 
+import re
 from typing import Any
 
 from ..errors import Overloaded
@@ -24,6 +25,9 @@ REASONS: dict[str, str] = {
     "max_length": LENGTH,
     "max_tokens_reached": LENGTH,
     "token_limit": LENGTH,
+    "max_token": LENGTH,
+    "output_limit": LENGTH,
+    "error_limit": LENGTH,
     "model_length": LENGTH,
     "context_length": LENGTH,
     "context_length_exceeded": LENGTH,
@@ -41,6 +45,9 @@ REASONS: dict[str, str] = {
     "refusal": CONTENT_FILTER,
     "safety": CONTENT_FILTER,
     "image_safety": CONTENT_FILTER,
+    "image_prohibited_content": CONTENT_FILTER,
+    "content_blocked": CONTENT_FILTER,
+    "blocked": CONTENT_FILTER,
     "recitation": CONTENT_FILTER,
     "blocklist": CONTENT_FILTER,
     "prohibited_content": CONTENT_FILTER,
@@ -67,19 +74,33 @@ FAILED = frozenset(
         "server_error",
         "insufficient_system_resource",
         "malformed_function_call",
+        "malformed_model_output",
+        "malformed_response",
+        "malformed_tool_call",
+        "malformed_tool_use",
+        "missing_thought_signature",
+        "timeout",
+        "too_many_tool_calls",
         "unexpected_tool_call",
     }
 )
 
 
+# In `maxTokens`, `max-tokens` and `max tokens`.
+WORD_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|[-\s]+")
+
+
 def finish_reason(said: Any) -> str | None:
     """One of OpenAI's; None while the answer goes on. Raises `Overloaded` where the provider says that it failed."""
+    if isinstance(said, dict):
+        # SGLang: {"type": "length", "length": 10}.
+        said = said.get("type")
     if not isinstance(said, str):
         # A number or an object is not a reason that anybody documents: how the stream ends decides.
         return None
     if (known := REASONS.get(said)) is not None:
         return known
-    word = said.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+    word = WORD_BORDER.sub("_", said.strip()).lower().removeprefix("finish_reason_")
     if word in FAILED:
         raise Overloaded("finished_in_error")
     return None if word in NOT_YET else REASONS.get(word, STOP)

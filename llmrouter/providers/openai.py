@@ -8,7 +8,7 @@ import orjson
 from ..errors import Overloaded, Unclear
 from ..types import SIGN_OF_LIFE, Message, Piece, Reply, Upstream
 from .base import read_stream
-from .error_shapes import error_in, status_inside
+from .error_shapes import error_in, status_inside, unwrapped
 from .faults import fault
 from .http import post, stream_post
 from .lenient_json import is_flat, loads, without_halves
@@ -189,8 +189,9 @@ def parsed_object(
         parsed = parsed[0]
     if not isinstance(parsed, dict):
         raise Unclear("unreadable")
-    error = error_in(parsed) or (parsed if name == "error" else None)
-    if error:
+    if not parsed.get("choices"):
+        parsed = unwrapped(parsed)
+    if error := error_in(parsed) or (parsed if name == "error" else _first(parsed.get("choices")).get("error")):
         raise fault(connection.provider, status_inside(error), answer_headers, text, model=call.model)
     if (groq := parsed.get("x_groq")) and isinstance(groq, dict) and groq.get("error"):
         raise Overloaded("stopped_early")

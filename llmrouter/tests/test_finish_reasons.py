@@ -31,6 +31,9 @@ CALL = tool(None, "{}", id="c1", name="weather")
         ("model_length", "length"),
         ("FINISH_REASON_MAX_TOKENS", "length"),
         ("max-tokens", "length"),
+        ("maxTokens", "length"),
+        ("toolUse", "tool_calls"),
+        ("EndTurn", "stop"),
         ("tool_use", "tool_calls"),
         ("function_call", "tool_calls"),
         ("SAFETY", "content_filter"),
@@ -42,14 +45,16 @@ CALL = tool(None, "{}", id="c1", name="weather")
         ("FINISH_REASON_UNSPECIFIED", None),
         (None, None),
         (0, None),
-        ({"type": "stop"}, None),
+        ({"type": "length", "length": 10}, "length"),
+        ({}, None),
+        (["stop"], None),
     ],
 )
 def test_each_word_has_one_meaning(said: Any, meant: str | None) -> None:
     assert finish_reason(said) == meant
 
 
-@pytest.mark.parametrize("said", ["error", "ERROR", "network_error", "abort", "MALFORMED_FUNCTION_CALL"])
+@pytest.mark.parametrize("said", ["error", "ERROR", "network_error", "abort", "MALFORMED_TOOL_CALL"])
 def test_an_answer_that_ended_in_a_failure_is_one(said: str) -> None:
     with pytest.raises(Overloaded):
         finish_reason(said)

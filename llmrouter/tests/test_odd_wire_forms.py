@@ -172,6 +172,19 @@ def test_a_message_or_a_text_in_the_place_of_a_delta(pro: Talker, standin: Provi
     assert read(pro, standin, streams({"choices": [choice]}, *ANSWER[2:])) == "ab"
 
 
+@pytest.mark.parametrize("envelope", ["data", "result", "output"])
+def test_an_answer_in_an_envelope_is_read(pro: Talker, standin: ProviderStandIn, envelope: str) -> None:
+    inner = json.loads(document())
+    usage = inner.pop("usage")
+    body = {"code": 0, "message": "success", envelope: inner, "usage": usage}
+    standin["openrouter"].faults = [says(json.dumps(body).encode())]
+    response = pro.complete()
+    assert (response["X-IAF-Provider"], response.json()["choices"][0]["message"]["content"]) == ("openrouter", "ab")
+    assert (rows()[0].tokens_output, rows()[0].estimated) == (20, False)
+    pieces = [{"code": 0, "message": "success", envelope: {"choices": each["choices"]}} for each in ANSWER[:3]]
+    assert read(pro, standin, streams(*pieces, last_chunk())) == "ab"
+
+
 def test_a_message_beside_the_deltas_is_not_said_twice(pro: Talker, standin: ProviderStandIn) -> None:
     ending = {"choices": [{"index": 0, "message": {"content": "ab"}, "finish_reason": "stop"}]}
     assert read(pro, standin, streams(*ANSWER[:2], ending, last_chunk())) == "ab"
