@@ -278,8 +278,13 @@ class Translator:
                 return
 
     def end(self) -> Iterator[Piece]:
-        for event in self._events.end():
-            yield from self._pieces(event.data)
+        try:
+            for event in self._events.end():
+                yield from self._pieces(event.data)
+        except Unclear:
+            # Half of an event behind the reason to end.
+            if not self.finished:
+                raise
         if not self.finished:
             raise Unclear("cut")
         yield self._answer.last()

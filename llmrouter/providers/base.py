@@ -48,7 +48,7 @@ def read_stream(answer: StreamedAnswer, reader: Reader) -> Generator[list[Piece]
         for chunk in answer.chunks():
             pieces, trouble = until_trouble(reader.read(chunk))
             if any(not piece.comment for piece in pieces):
-                answer.data_came()
+                answer.data_came(last=reader.finished)
             elif not reader.spoke:
                 answer.sign_of_life()
                 pieces = pieces or [SIGN_OF_LIFE]

@@ -17,6 +17,8 @@ from .wire import SENDING_SECONDS, Headers, Origin, Response, origin
 # A whole answer is never longer; what is longer is not an answer.
 MOST_BYTES = 32 * 1024 * 1024
 FINISH_SECONDS = 1.0
+# Some providers neither end nor close a stream behind the finish reason; the client waits for it.
+ENDING_SECONDS = 15.0
 DOCUMENTS = (b"{", b"[", b"<")
 
 
@@ -113,8 +115,10 @@ class StreamedAnswer:
                 # A caller who is slow to take it is not a provider who is slow to send.
                 self._idle_until += time.monotonic() - began
 
-    def data_came(self) -> None:
-        self._idle_until = time.monotonic() + self._patience.idle
+    def data_came(self, *, last: bool = False) -> None:
+        """`last`: the provider said why the answer ends, and only its usage may follow."""
+        waited_for = min(self._patience.idle, ENDING_SECONDS) if last else self._patience.idle
+        self._idle_until = time.monotonic() + waited_for
 
     def sign_of_life(self) -> None:
         """Bytes before the first word that say nothing."""

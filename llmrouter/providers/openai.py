@@ -78,8 +78,13 @@ class PieceReader:
 
     def end(self) -> Iterator[Piece]:
         """Some providers end without a [DONE]."""
-        for event in self._events.end():
-            yield self._piece(event)
+        try:
+            for event in self._events.end():
+                yield self._piece(event)
+        except Unclear:
+            # Half of an event behind the reason to end: of a usage, say.
+            if not self.finished:
+                raise
         if not self._answer.ended:
             raise Unclear("cut")
         yield self._answer.last()

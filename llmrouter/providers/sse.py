@@ -78,6 +78,9 @@ class EventReader:
                 raise Unclear("too_large")
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
+        elif (known := field.strip().lower()) != field and known in (b"data", b"event"):
+            # Not as the standard has it, but what it means is plain.
+            return self._line(known + b":" + value)
         return None
 
     def _dispatch(self) -> Event | None:

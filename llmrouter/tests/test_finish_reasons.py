@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from llmrouter.errors import Overloaded
+from llmrouter.providers import http
 from llmrouter.providers.finish_reasons import finish_reason
 from tests.standins.provider import ProviderStandIn
 
@@ -113,9 +114,20 @@ def test_tool_calls_without_a_call_is_an_ordinary_end(pro: Talker, standin: Prov
     assert pro.complete().json()["choices"][0]["finish_reason"] == "stop"
 
 
-def test_a_stream_that_is_cut_behind_its_reason_is_whole(pro: Talker, standin: ProviderStandIn) -> None:
+@pytest.mark.parametrize("behind", [b"", b'data: {"choices": [], "usa', b"data: not json\n\n"])
+def test_a_stream_that_is_cut_behind_its_reason_is_whole(pro: Talker, standin: ProviderStandIn, behind: bytes) -> None:
     """Only the usage is missing."""
-    standin["openrouter"].faults = [streams(chunk({"content": "a"}), chunk({}, "stop"), last="")]
+    standin["openrouter"].faults = [streams(chunk({"content": "a"}), chunk({}, "stop"), behind, last="")]
     found = added_up(events_of(pro.complete(stream=True)))
     assert (found["content"], found["reasons"], found["error"]) == ("a", ["stop"], None)
     assert rows()[0].estimated
+
+
+def test_a_stream_that_does_not_end_behind_its_reason_is_whole(
+    pro: Talker, standin: ProviderStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "ENDING_SECONDS", 0.2)
+    comments = [b": x\n\n"] * 20
+    standin["openrouter"].faults = [streams(chunk({"content": "a"}), chunk({}, "stop"), *comments, pace=0.05)]
+    found = added_up(events_of(pro.complete(stream=True)))
+    assert (found["content"], found["reasons"], found["error"]) == ("a", ["stop"], None)

@@ -34,6 +34,10 @@ def test_comments_names_and_several_lines() -> None:
     assert read(text) == [COMMENT, Event(b"a\nb", "ping")]
 
 
+def test_names_of_fields_in_upper_case_and_with_blanks() -> None:
+    assert read(b"Data: a\n\n data: b\n\nEVENT: x\ndata : c\n\n") == [Event(b"a"), Event(b"b"), Event(b"c", "x")]
+
+
 def test_blank_lines_are_no_events() -> None:
     assert read(b"\n\n\nevent: lonely\n\ndata: a\n\n") == [Event(b"a")]
 
