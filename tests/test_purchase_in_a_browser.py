@@ -117,11 +117,11 @@ def test_sign_up_pay_and_see_the_invoice(
 
 
 def test_pay_on_the_hosted_page(
-    product: Product, chargily: ChargilyStandIn, visit: Callable[..., Visitor], alice: User
+    product: Product, chargily: ChargilyStandIn, visit: Callable[..., Visitor], charlie: User
 ) -> None:
     """All by clicks, the webhook delivered over HTTP."""
     visitor = visit(product.url)
-    page = sign_in(visitor, alice.email)
+    page = sign_in(visitor, charlie.email)
     page.locator("main a[href$='/account/buy/student']").click()
     page.locator("main form button").click()
     page.wait_for_url(f"{chargily.address}/**")
@@ -163,6 +163,8 @@ def test_every_page_in_every_language_wide_and_narrow(
     page.wait_for_url(f"{chargily.address}/**")
     checkout_id = page.url.split("/")[-2]
     looks(visitor, f"/payment/success?checkout_id={checkout_id}", language, "verifying")
+    looks(visitor, f"/payment/failure?checkout_id={checkout_id}", language, "unfinished")
+    looks(visitor, "/account", language, "pending")
     chargily.finish(checkout_id, "paid")
     expect(page.locator("#payment")).to_have_attribute("data-state", "paid", timeout=30_000)
     looks(visitor, f"/payment/success?checkout_id={checkout_id}", language, "paid")
@@ -187,12 +189,12 @@ def looks(visitor: Visitor, path: str, language: str, name: str) -> None:
 
 
 def test_without_a_script_the_page_refreshes(
-    product: Product, chargily: ChargilyStandIn, browser: Any, alice: User
+    product: Product, chargily: ChargilyStandIn, browser: Any, charlie: User
 ) -> None:
     context = browser.new_context(java_script_enabled=False, base_url=product.url)
     page = context.new_page()
     page.goto("/sign-in")
-    page.locator("[name=email]").fill(alice.email)
+    page.locator("[name=email]").fill(charlie.email)
     page.locator("[name=password]").fill(PASSWORD)
     page.locator("main form button").click()
     page.goto("/account/buy/student")
