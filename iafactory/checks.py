@@ -69,7 +69,7 @@ def proxies_are_named(**kwargs: Any) -> list[CheckMessage]:
                 "TRUSTED_PROXIES is empty: behind a proxy all callers share one network address, and so one limit of "
                 "sign-ups and logins.",
                 hint="Set it to the address of the proxy, such as 127.0.0.1, or to its network.",
-                id="iafactory.W002",
+                id="iafactory.W005",
             )
         ]
     if all(ip_network(proxy, strict=False).prefixlen for proxy in settings.TRUSTED_PROXIES):
@@ -78,7 +78,7 @@ def proxies_are_named(**kwargs: Any) -> list[CheckMessage]:
         checks.Warning(
             "TRUSTED_PROXIES trusts every address: callers choose their own network address, and no limit holds.",
             hint="Name only your proxies.",
-            id="iafactory.W003",
+            id="iafactory.W006",
         )
     ]
 
