@@ -17,6 +17,7 @@ from django.db import OperationalError, connection
 from psycopg.errors import DeadlockDetected
 
 from accounts import authentication
+from accounts.causes import causes
 from accounts.models import ApiKey, User
 from billing import entitlements
 from billing.models import UserTier
@@ -76,6 +77,7 @@ def clean_slate(settings: Any) -> Iterator[None]:
 
 
 def forget_everything() -> None:
+    causes.forget()
     process.this_process.forget()
     authentication.forget_callers()
     entitlements.forget_standings()

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
 
 from . import changes, postgres
+from .causes import causes
 from .deadline import TooLate, at_most
 
 logger = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Fresh(Generic[Key, Value]):
     def _note_failure(self, key: Key, error: Exception) -> None:
         """Without PostgreSQL the whole process does without it; otherwise this key alone waits for a second."""
         if postgres.is_away(error):
+            causes.error(logger, "PostgreSQL is away", error)
             _store.went_away()
             return
         # Not the error's text: it may name what was looked for.

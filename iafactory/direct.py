@@ -2,7 +2,6 @@
 around a request, would cost as much as the call itself. And the health check's, which is asked for by address and
 without TLS."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, cast
@@ -14,10 +13,8 @@ from django.urls import resolve
 
 from accounts.fresh import release_connection
 
-from .errors import FORESEEN, answer, error_events
+from .errors import answer, error_events
 from .middleware import GetResponse
-
-logger = logging.getLogger(__name__)
 
 DIRECT = frozenset({"/api/v2/chat", "/v1/chat/completions", "/health"})
 
@@ -33,10 +30,7 @@ def direct_calls(get_response: GetResponse) -> GetResponse:
             if isinstance(response, StreamingHttpResponse):
                 response.streaming_content = error_events(request, cast("Iterator[bytes]", response.streaming_content))
             return response
-        except FORESEEN as error:
-            return answer(request, error)
-        except Exception as error:
-            logger.error("Error: unexpected", exc_info=error)
+        except Exception as error:  # noqa: BLE001 (the table knows it, or it is logged and answered 500)
             return answer(request, error)
 
     return middleware

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 from rest_framework import exceptions as drf
 
 from accounts import errors as accounts
+from accounts.causes import causes
 from billing import errors as billing
 from llmrouter import errors as llmrouter
 from llmrouter.replies import json_reply, tell_limits, to_json
@@ -157,8 +158,6 @@ ERRORS: dict[type[BaseException], Error] = {
     RedisError: AWAY,
 }
 
-FORESEEN = tuple(ERRORS)
-
 # What OpenAI's clients look for: LangChain tells a prompt that is too long by its code.
 OPENAI_CODES = {"prompt_too_long": "context_length_exceeded", "invalid_credentials": "invalid_api_key"}
 
@@ -180,7 +179,33 @@ def answer(request: HttpRequest, error: BaseException) -> HttpResponse:
     if speaks_openai(request) and isinstance(error, usage.QuotaExceeded | usage.BudgetExceeded):
         # OpenAI's clients would try again at once, and once more.
         response.headers["x-should-retry"] = "false"
+    return logged(request, response, error)
+
+
+def logged(request: HttpRequest, response: HttpResponse, error: BaseException) -> HttpResponse:
+    """The same response; if it is our failure, its cause is in the log."""
+    if response.status_code >= 500:
+        log_cause(request, error)
+        # Django would add a line for each such answer, without its cause.
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def log_cause(request: HttpRequest, error: BaseException, where: str = "") -> None:
+    known = find(error)
+    if known is UNEXPECTED:
+        # Always and whole: its caller was told that it is logged under the id of the request.
+        logger.error("Error: unexpected%s", where, exc_info=error)
+    elif known.status >= 500:
+        causes.error(logger, f"{route_of(request)} answered {known.status} {known.code}{where}", error)
+
+
+def route_of(request: HttpRequest) -> str:
+    """The pattern of the address, not the address: that may hold a token."""
+    if request.resolver_match is not None:
+        return f"/{request.resolver_match.route}"
+    # The chat's own way resolves nothing; its addresses hold nothing.
+    return request.path_info if request.path_info.startswith(("/api/v2/", "/v1/")) else "a request"
 
 
 def body_of(request: HttpRequest, error: BaseException, known: Error) -> dict[str, Any]:
@@ -196,16 +221,13 @@ def error_events(request: HttpRequest, events: Iterable[bytes]) -> Iterator[byte
     """A stream whose failure, after its first byte, is an event of its own and never a silent cut."""
     try:
         yield from events
-    except Exception as error:
-        if not isinstance(error, FORESEEN):
-            logger.error("Error: unexpected, in the middle of a stream", exc_info=error)
+    except Exception as error:  # noqa: BLE001 (logged if it is our failure, and told to the caller)
+        log_cause(request, error, ", in the middle of a stream")
         yield b"data: " + to_json(body_of(request, error, find(error))) + b"\n\n"
 
 
 def answer_for_drf(error: Exception, context: dict[str, Any]) -> HttpResponse:
-    """Django REST framework's exception handler; the unexpected is logged with its traceback."""
-    if not isinstance(error, FORESEEN):
-        logger.error("Error: unexpected", exc_info=error)
+    """Django REST framework's exception handler."""
     return answer(context["request"]._request, error)
 
 

@@ -1,6 +1,7 @@
 """Logs to standard output: JSON in production, readable in development; with the request's id, never a secret."""
 
 import logging
+import re
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,6 +15,9 @@ LONGEST = 16_000
 LONGEST_PART = 4_000
 # What would end a line, or move a terminal's cursor: nobody writes a line of ours but we.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029) if code != 9}
+
+# The password in an address: scheme://user:password@host. An error of a library may name the address it was given.
+PASSWORD = re.compile(r"(\w://[^\s/:@]*):[^\s/@]+@")
 
 ABOUT = ("request_id", "user_id", "tier", "provider", "model")
 
@@ -33,7 +37,9 @@ class JsonFormatter(BaseJsonFormatter):
         super().__init__("%(levelname)s %(name)s %(message)s", *args, **kwargs)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        return {name: shortened(value) for name, value in log_data.items() if value not in ("", None)}
+        return {
+            name: shortened(without_passwords(value)) for name, value in log_data.items() if value not in ("", None)
+        }
 
 
 class PlainFormatter(logging.Formatter):
@@ -43,12 +49,16 @@ class PlainFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the library's name)
         about = " ".join(f"{name}={value}" for name in ABOUT if (value := getattr(record, name, "")))
         line = super().formatMessage(record) + (f"  [{about}]" if about else "")
-        return str(shortened(line.translate(CONTROLS)))
+        return str(shortened(without_passwords(line.translate(CONTROLS))))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         # An exception's text may hold anything; set in, no line of it looks like a line of the log.
-        text = super().formatException(ei)
+        text = without_passwords(super().formatException(ei))
         return "\n".join(f"    {line.translate(CONTROLS)}" for line in text[-LONGEST:].split("\n"))
+
+
+def without_passwords(value: Any) -> Any:
+    return PASSWORD.sub(r"\1:***@", value) if isinstance(value, str) else value
 
 
 def shortened(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """What needs two apps at once: who am I with which tier, where do I stand, is everything up."""
 
+import logging
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.causes import causes
 from accounts.permissions import KeyOrLogin
 from accounts.serializers import MeSerializer
 from accounts.views import caller_of
@@ -20,18 +22,26 @@ from llmrouter.replies import json_reply
 from usage import standing
 from usage.models import UsageLog
 
-from .probes import postgres_answers, redis_answers
+from .probes import postgres_trouble, redis_trouble
+
+logger = logging.getLogger(__name__)
 
 
 def health(request: HttpRequest) -> HttpResponse:
     """200 when PostgreSQL and Redis answer, 503 otherwise; says nothing else."""
-    checks = {"postgres": postgres_answers(), "redis": redis_answers()}
-    well = all(checks.values())
+    troubles = {"postgres": postgres_trouble(), "redis": redis_trouble()}
+    for name, trouble in troubles.items():
+        if trouble is not None:
+            causes.error(logger, f"{name} is away", trouble)
+    well = not any(troubles.values())
     body = {
         "status": "ok" if well else "unavailable",
-        "checks": {name: "ok" if up else "unavailable" for name, up in checks.items()},
+        "checks": {name: "unavailable" if trouble else "ok" for name, trouble in troubles.items()},
     }
-    return json_reply(body, 200 if well else 503)
+    response = json_reply(body, 200 if well else 503)
+    # The cause is logged; Django would add a line for each question.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 class MeView(APIView):

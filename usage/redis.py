@@ -17,6 +17,7 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.causes import causes
 from accounts.deadline import TooLate
 from accounts.once import Once
 
@@ -94,7 +95,7 @@ def reaching_redis(*, patiently: bool = False) -> Iterator[Any]:
         yield patient_client() if patiently else client()
     except exceptions.ResponseError as error:
         # It answers, but will not do its work: out of memory or disk, not the master, or a script of ours is wrong.
-        logger.error("Error: Redis refuses: %s", error)
+        causes.error(logger, "Redis refuses", error)
         raise RedisAway from error
     except (exceptions.RedisError, TooLate) as error:
         raise RedisAway from error

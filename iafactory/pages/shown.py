@@ -41,7 +41,7 @@ def error_page(request: HttpRequest, error: BaseException) -> HttpResponse:
     response = render(request, "iafactory/error.html", context, status=known.status)
     if retry_after := errors.retry_after_of(error, known):
         response.headers["Retry-After"] = str(retry_after)
-    return response
+    return errors.logged(request, response, error)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
