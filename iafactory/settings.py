@@ -190,6 +190,8 @@ CORS_EXPOSE_HEADERS = [
     "X-IAF-Fallback",
     "X-IAF-Fallback-Level",
     "X-IAF-Substitution",
+    "X-IAF-Ignored",
+    "X-IAF-Waiting",
 ]
 
 INSTALLED_APPS = [

@@ -1,9 +1,10 @@
 """What every door of the chat shares: who comes in, and the way that pieces go out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.exceptions import MethodNotAllowed
 
 from accounts import changes
@@ -43,6 +44,12 @@ def event_stream(events: Iterator[bytes], streamed: Streamed) -> StreamingHttpRe
     """Server-sent events that no proxy on the way holds back."""
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(Events(events, streamed), content_type=EVENTS, headers=headers)
+
+
+def tell_what_was_ignored(response: HttpResponseBase, names: Sequence[str]) -> None:
+    """No field of a request is ignored without a word."""
+    if names:
+        response.headers["X-IAF-Ignored"] = ", ".join(names)
 
 
 class Events:

@@ -24,7 +24,8 @@ def offer_of(route: Route, chat: Chat, max_tokens: int) -> Offer:
     cap = min(max_tokens, route.max_output_tokens)
     if route.free or route.prices is None:
         return Offer(route.provider, route.upstream, cap)
-    input_cost = cost_of(input_bound(chat, route.image_tokens or 0), route.prices.dearest_input)
+    tokens = input_bound(chat, route.image_tokens or 0) + chat.thoughts_for(route.connection.provider)
+    input_cost = cost_of(tokens, route.prices.dearest_input)
     return Offer(
         provider=route.provider,
         model=route.upstream,

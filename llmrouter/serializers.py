@@ -8,11 +8,15 @@ from django.utils.translation import gettext_lazy as _
 
 from .bodies import parsed_json
 from .errors import InvalidChat
+from .offered import left_aside, refuse_what_is_not_sold
 from .types import Chat, Message
 
 DEFAULT_MODEL = "gpt-4o"
 DEFAULT_MAX_TOKENS = 2000
 DEFAULT_TEMPERATURE = 0.7
+# What this door does not sell: tools have their place in /v1/chat/completions.
+V2_ONLY: dict[str, tuple[Any, ...]] = {"tools": (), "functions": ()}
+V2_READ = ("model", "prompt", "messages", "max_tokens", "temperature", "stream", "n", *V2_ONLY)
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -53,6 +57,7 @@ def parse_v2(body: bytes) -> Chat:
     """The body of `POST /api/v2/chat`."""
     given = parse_object(body)
     refuse_many(given)
+    refuse_what_is_not_sold(given, V2_ONLY)
     messages = v2_messages(given)
     parameters = {"temperature": number(given, "temperature", 0, 2, default=DEFAULT_TEMPERATURE)}
     return Chat(
@@ -62,6 +67,7 @@ def parse_v2(body: bytes) -> Chat:
         parameters=parameters,
         input_bytes=weight(messages),
         stream=flag(given, "stream"),
+        left_aside=left_aside(given, V2_READ),
     )
 
 
@@ -91,6 +97,9 @@ def plain_message(message: Any, where: str) -> Message:
     if not isinstance(message, dict) or message.get("role") not in ROLES[:4]:
         raise InvalidChat(_("%(field)s must be one of: %(allowed)s"), f"{where}.role", allowed=", ".join(ROLES[:4]))
     content = message.get("content")
+    if content is None and message["role"] == "assistant":
+        # An answer of ours that was a refusal, or had no words.
+        content = refusal if isinstance(refusal := message.get("refusal"), str) else ""
     # An assistant may have had nothing to say; who asks has to.
     if not isinstance(content, str) or not (content.strip() or message["role"] == "assistant"):
         raise InvalidChat(_("%(field)s must be text that is not empty"), f"{where}.content")

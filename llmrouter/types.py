@@ -8,6 +8,15 @@ from .providers.registry import Patience, Provider
 
 # A message in the OpenAI dialect, as it came and as it goes upstream.
 Message = Mapping[str, Any]
+# What an assistant's message holds of its thoughts, and in which type.
+THOUGHTS: dict[str, type] = {
+    "reasoning": str,
+    "reasoning_content": str,
+    "reasoning_details": list,
+    "extra_content": dict,
+}
+# Signatures that Gemini gives to a call of a tool; sent where `extra_content` is.
+BESIDE_A_CALL: dict[str, type] = {"extra_content": dict, "thought_signature": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,21 @@ class Chat:
     images: int = 0
     stream: bool = False
     stream_usage: bool = False
+    # Bytes of thoughts in the messages, by field: sent to, and held for, providers that know the field.
+    thought_bytes: Mapping[str, int] = field(default_factory=dict)
+    # The answer is to call functions as in 2023 (`function_call`), not tools.
+    calls_functions: bool = False
+    hides_thoughts: bool = False
+    # Names of fields that were not used; the answer says so.
+    left_aside: tuple[str, ...] = ()
 
     @property
     def has_tools(self) -> bool:
         return "tools" in self.parameters
+
+    def thoughts_for(self, provider: Provider) -> int:
+        """Bytes of thoughts that go to this provider."""
+        return sum(size for name, size in self.thought_bytes.items() if name in provider.thoughts)
 
     @property
     def asks_to_think(self) -> bool:

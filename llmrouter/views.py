@@ -22,7 +22,7 @@ from billing.money import dollars
 from .bodies import body_of
 from .catalogue import Model, catalogue
 from .chat import Streamed, complete, stream
-from .doors import event_stream, origin_of
+from .doors import event_stream, origin_of, tell_what_was_ignored
 from .journey import Served
 from .replies import json_reply, tell_limits
 from .serializers import parse_v2
@@ -37,10 +37,12 @@ def chat_v2(request: HttpRequest) -> HttpResponseBase:
         streamed = stream(origin, chat)
         response: HttpResponseBase = event_stream(chunks_v2(streamed), streamed)
         tell_limits(response, streamed.journey.ticket.limits)
+        tell_what_was_ignored(response, chat.left_aside)
         return response
     served = complete(origin, chat)
     response = json_reply(answer_v2(served))
     tell_limits(response, served.ticket.limits)
+    tell_what_was_ignored(response, chat.left_aside)
     return response
 
 

@@ -95,11 +95,11 @@ def body(call: Upstream, *, stream: bool) -> bytes:
 
 def thinking_of(call: Upstream, *, forced: bool) -> int:
     """Tokens to think with, at most half of the answer's; 0 where Anthropic would refuse it: before a forced tool, and
-    in the middle of tools whose calls had a thought before them, since those (signed) do not travel with our clients.
+    in the middle of tools, unless the thoughts before their calls came back with their signatures.
     """
     budget = min(THINKING.get(call.parameters.get("reasoning_effort", ""), 0), call.max_tokens // 2)
     last = next((message for message in reversed(call.messages) if message["role"] == "assistant"), {})
-    under_way = bool(last.get("tool_calls"))
+    under_way = bool(last.get("tool_calls")) and not thoughts_of(last)
     return 0 if forced or under_way or budget < LEAST_THINKING else budget
 
 
@@ -144,7 +144,29 @@ def content_of(message: Message) -> list[dict[str, Any]]:
         }
         for call in message.get("tool_calls") or ()
     ]
-    return blocks_of(message.get("content")) + calls
+    return [*thoughts_of(message), *blocks_of(message.get("content")), *calls]
+
+
+def thoughts_of(message: Message) -> list[dict[str, Any]]:
+    """Its own thoughts, as blocks. A client that added up a stream has the parts of each; they belong together by their
+    index. Thoughts of other providers, or without a signature, are refused there: they are left out."""
+    found: dict[Any, dict[str, Any]] = {}
+    for place, detail in enumerate(message.get("reasoning_details") or ()):
+        if detail.get("format") == FORMAT:
+            index = detail.get("index")
+            add_part(found.setdefault(place if not isinstance(index, int) else ("index", index), {}), detail)
+    return [block for block in found.values() if block.get("signature") or block.get("data")]
+
+
+def add_part(block: dict[str, Any], detail: Mapping[str, Any]) -> None:
+    if detail.get("type") == "reasoning.encrypted" and isinstance(data := detail.get("data"), str):
+        block |= {"type": "redacted_thinking", "data": data}
+    elif detail.get("type") == "reasoning.text":
+        text, signature = detail.get("text"), detail.get("signature")
+        block["type"] = "thinking"
+        block["thinking"] = block.get("thinking", "") + (text if isinstance(text, str) else "")
+        if isinstance(signature, str):
+            block["signature"] = signature
 
 
 def arguments_of(text: str | None) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """The dialect that nearly all providers speak: OpenAI's chat completions. Their differences are data (`registry`)."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Set
 from typing import Any
 
 import orjson
 
 from ..errors import Overloaded, Unclear
-from ..types import SIGN_OF_LIFE, Message, Piece, Reply, Upstream
+from ..types import BESIDE_A_CALL, SIGN_OF_LIFE, THOUGHTS, Message, Piece, Reply, Upstream
 from .base import read_stream
 from .error_shapes import error_in, status_inside, unwrapped
 from .faults import fault
@@ -155,12 +155,23 @@ def body(connection: Connection, call: Upstream, *, stream: bool = False) -> byt
 def message_for(provider: Provider, message: Message) -> Message:
     """A message as this provider takes it: where a mark for the cache is an error, so may be a list of mere text."""
     sent = without(message, provider.message_drops)
+    if sent["role"] == "assistant":
+        sent = with_known_thoughts(provider, sent)
     content = sent.get("content")
     if provider.cache_marks or not isinstance(content, list):
         return sent
     if all(part["type"] == "text" for part in content):
         return {**sent, "content": "\n".join(part["text"] for part in content)}
     return {**sent, "content": [without(part, CACHE_MARK) for part in content]}
+
+
+def with_known_thoughts(provider: Provider, message: Message) -> Message:
+    """Some providers refuse what others need to go on: thoughts and signatures go to those that know them."""
+    unknown = THOUGHTS.keys() - provider.thoughts
+    sent = without(message, unknown) if unknown & message.keys() else message
+    if "extra_content" in provider.thoughts or "tool_calls" not in sent:
+        return sent
+    return {**sent, "tool_calls": [without(call, BESIDE_A_CALL.keys()) for call in sent["tool_calls"]]}
 
 
 def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection, call: Upstream) -> Reply:
@@ -213,7 +224,7 @@ def logprobs_in(given: Any) -> Any:
     return without_halves(given) if isinstance(given, dict) and is_flat(given) else None
 
 
-def without(fields: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+def without(fields: Mapping[str, Any], names: Set[str]) -> Mapping[str, Any]:
     return {name: value for name, value in fields.items() if name not in names} if names else fields
 
 

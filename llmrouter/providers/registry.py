@@ -15,8 +15,10 @@ from accounts.once import Once
 from accounts.plain import is_plain
 
 SOURCE = Path(__file__).with_name("registry.toml")
-SETS = ("drops", "message_drops", "too_long_statuses")
+SETS = ("drops", "message_drops", "takes", "thoughts", "too_long_statuses")
 LISTS = ("bad_key_phrases", "no_credit_phrases", "bills_on")
+# Sent to those alone that name them in `takes`.
+RARE = frozenset({"verbosity", "top_k", "min_p", "repetition_penalty", "prompt_cache_key", "safety_identifier"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class Provider:
     cap_field: str = "max_tokens"
     drops: frozenset[str] = frozenset()
     message_drops: frozenset[str] = frozenset()
+    # Parameters that few providers know, and which of them this one does.
+    takes: frozenset[str] = frozenset()
+    # Fields with thoughts, and their signatures, that it takes back in an assistant's message.
+    thoughts: frozenset[str] = frozenset()
     cache_marks: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     # What some of its models refuse beyond that: (regular expression of the name, parameters).
@@ -83,7 +89,8 @@ class Provider:
     patience: Patience = field(default_factory=Patience)
 
     def drops_for(self, model: str) -> frozenset[str]:
-        return self.drops.union(*(names for pattern, names in self.model_drops if re.match(pattern, model)))
+        by_model = (names for pattern, names in self.model_drops if re.match(pattern, model))
+        return self.drops.union(RARE - self.takes, *by_model)
 
     def abort_ends_the_bill(self, behind: str) -> bool:
         return self.abort_stops_billing and not behind.lower().startswith(self.bills_on)

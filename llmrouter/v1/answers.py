@@ -10,6 +10,7 @@ from ..chat import Streamed
 from ..journey import Served, Way
 from ..replies import to_json
 from ..types import Piece
+from .wanted import as_asked, reason_as_asked
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -17,7 +18,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 def completion(served: Served) -> dict[str, Any]:
     """A whole answer."""
-    message = {"content": None, "refusal": None, **served.reply.message, "role": "assistant"}
+    message = {"content": None, "refusal": None, **as_asked(served.chat, served.reply.message), "role": "assistant"}
     return {
         "id": f"chatcmpl-{served.ticket.request_id}",
         "object": "chat.completion",
@@ -28,7 +29,7 @@ def completion(served: Served) -> dict[str, Any]:
                 "index": 0,
                 "message": message,
                 "logprobs": served.reply.logprobs,
-                "finish_reason": served.reply.finish_reason,
+                "finish_reason": reason_as_asked(served.chat, served.reply.finish_reason),
             }
         ],
         "usage": usage(served),
@@ -67,18 +68,23 @@ class ChunkWriter:
         self._streamed = streamed
         self._more = more or {}
         self._waited = streamed.is_waiting
+        self._chat = streamed.journey.chat
+        # Asked once, not of each chunk.
+        self._adapts = self._chat.calls_functions or self._chat.hides_thoughts
 
     def write(self, pieces: Iterable[Piece]) -> bytes:
         return b"".join(KEEP_ALIVE if piece.comment else event(self._chunk(piece)) for piece in pieces)
 
     def _chunk(self, piece: Piece) -> dict[str, Any]:
-        delta = piece.delta or {}
+        delta, reason = piece.delta or {}, piece.finish_reason
+        if self._adapts:
+            delta, reason = as_asked(self._chat, delta), reason_as_asked(self._chat, reason)
         first = not self.frame
         if first:
             self.frame = self._begin()
             # LangChain and LlamaIndex need to be told whose words these are.
             delta = {"role": "assistant", **delta}
-        choice = {"index": 0, "delta": delta, "logprobs": piece.logprobs, "finish_reason": piece.finish_reason}
+        choice = {"index": 0, "delta": delta, "logprobs": piece.logprobs, "finish_reason": reason}
         chunk = {**self.frame, "choices": [choice]}
         return {**chunk, "iaf": told(self._streamed.way)} if first and self._waited else chunk
 

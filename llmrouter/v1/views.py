@@ -18,9 +18,10 @@ from usage.admission import Ticket
 from ..bodies import body_of
 from ..catalogue import Model, catalogue, find
 from ..chat import complete, stream
-from ..doors import event_stream, origin_of
+from ..doors import event_stream, origin_of, tell_what_was_ignored
 from ..journey import Way
 from ..replies import json_reply, tell_limits
+from ..types import Chat
 from .answers import chunks, completion
 from .parse import parse_v1
 
@@ -35,15 +36,15 @@ def chat_completions(request: HttpRequest) -> HttpResponseBase:
         if streamed.is_waiting:
             # The headers name the route that is waited for. Who answers is in the first chunk: `iaf`.
             response.headers["X-IAF-Waiting"] = "true"
-        return told(response, streamed.journey.ticket, streamed.way)
+        return told(response, chat, streamed.journey.ticket, streamed.way)
     served = complete(origin, chat)
     response = json_reply(completion(served))
     # A stream's cost is not known when its headers leave; it is in the usage chunk.
     response.headers["X-IAF-Cost"] = format(dollars(served.usage.cost), "f")
-    return told(response, served.ticket, served.way)
+    return told(response, chat, served.ticket, served.way)
 
 
-def told(response: HttpResponseBase, ticket: Ticket, way: Way) -> HttpResponseBase:
+def told(response: HttpResponseBase, chat: Chat, ticket: Ticket, way: Way) -> HttpResponseBase:
     """Who answered, and whether it is what was asked for: OpenAI's bodies have no place for it."""
     tell_limits(response, ticket.limits)
     response.headers["X-IAF-Provider"] = way.route.provider
@@ -52,6 +53,8 @@ def told(response: HttpResponseBase, ticket: Ticket, way: Way) -> HttpResponseBa
     response.headers["X-IAF-Fallback-Level"] = str(way.fallback_level)
     if way.substitution:
         response.headers["X-IAF-Substitution"] = way.substitution
+    refused_there = way.route.connection.provider.drops_for(way.route.upstream)
+    tell_what_was_ignored(response, [*chat.left_aside, *(name for name in chat.parameters if name in refused_there)])
     return response
 
 
