@@ -166,6 +166,7 @@ def test_every_page_in_every_language_wide_and_narrow(
     looks(visitor, f"/payment/failure?checkout_id={checkout_id}", language, "unfinished")
     looks(visitor, "/account", language, "pending")
     chargily.finish(checkout_id, "paid")
+    visitor.go(f"/payment/success?checkout_id={checkout_id}")
     expect(page.locator("#payment")).to_have_attribute("data-state", "paid", timeout=30_000)
     looks(visitor, f"/payment/success?checkout_id={checkout_id}", language, "paid")
     looks(visitor, f"/account/invoices/{Invoice.objects.get().reference}", language, "invoice")
