@@ -23,20 +23,25 @@ def is_away(error: BaseException) -> bool:
     """
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     if isinstance(error, TooLate) or isinstance(cause, PoolTimeout):
-        return not answers()
+        found = trouble()
+        if found is not None:
+            # The pool says only that it has no connection. With the reason as its cause, the log says why.
+            (cause or error).__cause__ = found
+        return found is not None
     if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
         return cause.sqlstate.startswith(OUTAGES)
     return isinstance(error, OperationalError | InterfaceError)
 
 
-def answers() -> bool:
-    """Asks on a new connection: the pool's connections may all be busy with what takes so long."""
+def trouble() -> Exception | None:
+    """Why PostgreSQL cannot be asked; None: it answers. Asks on a new connection, because all connections of the pool
+    may be busy with what takes so long."""
     try:
         with at_most(ANSWER_SECONDS), psycopg.connect(**_parameters()) as connection:
             connection.execute("SELECT 1")
-    except (psycopg.Error, TooLate):
-        return False
-    return True
+    except (psycopg.Error, TooLate) as error:
+        return error
+    return None
 
 
 def _parameters() -> dict[str, Any]:

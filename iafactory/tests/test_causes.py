@@ -12,11 +12,13 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.test import Client
 from psycopg import errors as psycopg_errors
+from psycopg_pool import PoolTimeout
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from accounts import causes
 from accounts.models import User
+from accounts.postgres import is_away
 from conftest import key_of
 from iafactory import errors, logs
 from usage.errors import RedisAway
@@ -194,3 +196,13 @@ def test_a_password_in_an_address_is_not_logged(formatter: logging.Formatter) ->
     assert "hunter2" not in line
     assert "s3cret" not in line
     assert "postgresql://iaf:***@db.example.dz" in line
+
+
+def test_a_pool_without_a_connection_says_what_keeps_it_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = psycopg.OperationalError("connection failed: server does not support SSL, but SSL was required")
+    monkeypatch.setattr("accounts.postgres.trouble", lambda: refused)
+    error = from_postgres(PoolTimeout("couldn't get a connection after 1.50 sec"))
+    assert is_away(error)
+    assert "PoolTimeout: couldn't get a connection after 1.50 sec, from OperationalError: connection failed" in (
+        causes.describe(error)
+    )
