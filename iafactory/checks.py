@@ -1,5 +1,6 @@
 """Wrong settings, told at start by `manage.py check`: what is wrong, and what to do about it."""
 
+import os
 import stat
 from collections.abc import Sequence
 from ipaddress import ip_network
@@ -11,6 +12,8 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from usage.errors import RedisAway
 from usage.redis import reaching_redis
+
+from .stores import postgres_goes_in_the_clear, redis_goes_in_the_clear
 
 SECRETS = ("API_SECRET_KEY", "API_KEY_PEPPER")
 HOW_TO_MAKE_ONE = "Set it to 50 random characters or more, of its own (secrets.token_urlsafe(48))."
@@ -48,6 +51,20 @@ def servers_are_configured(**kwargs: Any) -> list[CheckMessage]:
         for number, name in enumerate(("POSTGRES_URL", "REDIS_URL"), 1)
         if not getattr(settings, name)
     ]
+
+
+@register()
+def servers_are_reached_over_tls(**kwargs: Any) -> list[CheckMessage]:
+    if settings.DEVELOPMENT:
+        return []
+    found: list[CheckMessage] = []
+    if settings.POSTGRES_URL and postgres_goes_in_the_clear(settings.DATABASES["default"], os.environ):
+        hint = "Add sslmode=verify-full (with sslrootcert=…), or at least sslmode=require, to POSTGRES_URL."
+        found.append(checks.Warning("PostgreSQL is on another machine, without TLS.", hint=hint, id="iafactory.W007"))
+    if settings.REDIS_URL and redis_goes_in_the_clear(settings.REDIS_URL):
+        hint = "Write rediss:// in REDIS_URL (with ssl_ca_certs=…)."
+        found.append(checks.Warning("Redis is on another machine, without TLS.", hint=hint, id="iafactory.W008"))
+    return found
 
 
 @register()

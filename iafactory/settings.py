@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dj_database_url
 from celery.schedules import crontab
 from django.utils.translation import gettext_lazy as _
 
 from .env import Env, env_file, generated_secret, read_env_file, read_environment
+from .stores import celery_broker, postgres_settings, redis_database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = env_file()
@@ -39,42 +39,37 @@ POSTGRES_URL = env.text("POSTGRES_URL") or _running.get("POSTGRES_URL", "")
 REDIS_URL = env.text("REDIS_URL") or _running.get("REDIS_URL", "")
 
 
-def redis_database(number: int) -> str:
-    """The same server, `number` databases on: the money has the configured one for itself."""
-    parts = urlsplit(REDIS_URL or "redis://127.0.0.1:6379/0")
-    own = int(parts.path.strip("/") or 0)
-    return parts._replace(path=f"/{own + number}").geturl()
-
-
+# What the operator writes into POSTGRES_URL (?sslmode=verify-full&connect_timeout=5) wins over these.
+POSTGRES_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 3,
+    # A server that is gone without a word is noticed; one that is slow is not waited for without end.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": f"-c statement_timeout={env.integer('DB_STATEMENT_SECONDS', 0) * 1000}",
+    # The pool's time-out is what a caller waits when PostgreSQL is away. It ends before every limit that
+    # `at_most` sets to a question: whoever is interrupted in its line gets a connection there, for good.
+    "pool": {"min_size": 1, "max_size": env.integer("DB_POOL_SIZE", 10), "timeout": 1.5},
+}
 DATABASES = {
     "default": {
         # Without an address there is no database, but `makemigrations` and `check` still run.
-        **dj_database_url.parse(POSTGRES_URL or "postgresql://127.0.0.1:1/none"),
+        **postgres_settings(POSTGRES_URL or "postgresql://127.0.0.1:1/none", POSTGRES_OPTIONS),
         # The connection goes back to the pool with every request: kept ones would pile up under gevent.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {
-            "connect_timeout": 3,
-            # A server that is gone without a word is noticed; one that is slow is not waited for without end.
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-            "options": f"-c statement_timeout={env.integer('DB_STATEMENT_SECONDS', 0) * 1000}",
-            # The pool's time-out is what a caller waits when PostgreSQL is away. It ends before every limit that
-            # `at_most` sets to a question: whoever is interrupted in its line gets a connection there, for good.
-            "pool": {"min_size": 1, "max_size": env.integer("DB_POOL_SIZE", 10), "timeout": 1.5},
-        },
     }
 }
+_redis = REDIS_URL or "redis://127.0.0.1:6379/0"
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": redis_database(1),
+        "LOCATION": redis_database(_redis, 1),
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5},
     }
 }
-CELERY_BROKER_URL = redis_database(2)
+CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = celery_broker(redis_database(_redis, 2))
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "Africa/Algiers"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -83,6 +83,29 @@ def test_production_is_warned_of_proxies_that_are_not_named(proxies: str, told: 
     assert told not in check({"TRUSTED_PROXIES": proxies, "APP_ENV": "development"}).stderr
 
 
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ({"POSTGRES_URL": "postgresql://iaf@db.example.dz/iaf"}, "PostgreSQL is on another machine, without TLS"),
+        ({"POSTGRES_URL": "postgresql://iaf@10.0.0.7/iaf?sslmode=prefer"}, "PostgreSQL is on another machine"),
+        ({"REDIS_URL": "redis://cache.example.dz/0"}, "Redis is on another machine, without TLS"),
+    ],
+)
+def test_production_is_warned_of_stores_without_tls(store: dict[str, str], told: str) -> None:
+    done = check(store)
+    assert done.returncode == 0, done.stderr
+    assert told in done.stderr
+    assert "without TLS" not in check({**store, "APP_ENV": "development"}).stderr
+
+
+def test_production_is_not_warned_of_stores_with_tls() -> None:
+    stores = {
+        "POSTGRES_URL": "postgresql://iaf@db.example.dz/iaf?sslmode=verify-full",
+        "REDIS_URL": "rediss://cache.example.dz/0",
+    }
+    assert "TLS" not in check(stores).stderr
+
+
 def test_development_makes_its_own_secrets() -> None:
     assert check({"APP_ENV": "development", "API_SECRET_KEY": "", "API_KEY_PEPPER": ""}).returncode == 0
 
