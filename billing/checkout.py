@@ -15,7 +15,8 @@ from .errors import AlreadyPaid, CheckoutBeingOpened, GatewayError, Unreadable
 from .gateways import Chargily, Order, the_gateway
 from .gateways.chargily import CHECKOUT_ID
 from .models import PaymentTransaction
-from .models.payments import DAYS, OPEN_FOR
+from .models.payments import OPEN_FOR
+from .subscriptions import Quote, Terms
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +36,15 @@ Kind = PaymentTransaction.Status
 def subscribe(*, user_id: int, tier: str, language: str) -> PaymentTransaction:
     """A payment with an open checkout. Raises what `offers.quote` raises, `AlreadyPaid`, `PaymentsTrouble`."""
     gateway = the_gateway()
-    price = offers.quote(user_id=user_id, tier=tier).amount_dzd
+    quote = offers.quote(user_id=user_id, tier=tier)
+    price = quote.amount_dzd
     for _ in range(LOOKS):
-        begun = _begin(user_id, tier, price, language)
+        begun = _begin(user_id, quote, language)
         if begun is not None:
             return _open(gateway, begun)
         existing = PaymentTransaction.objects.handed_out(user_id=user_id, tier=tier, amount_dzd=price)
         if existing is not None and _may_be_handed_out(existing):
+            _accept(existing, quote.terms)
             return existing
     raise CheckoutBeingOpened
 
@@ -77,7 +80,14 @@ def can_go_on(payment: PaymentTransaction) -> bool:
     return bool(payment.status == Kind.PENDING)
 
 
-def _begin(user_id: int, tier: str, price: int, language: str) -> PaymentTransaction | None:
+def _accept(payment: PaymentTransaction, terms: Terms) -> None:
+    """The same checkout at another click: the customer saw the terms of now, not those of the first click."""
+    PaymentTransaction.objects.filter(pk=payment.pk, status=Kind.PENDING).update(
+        gives_way=terms.gives_way, gives_way_endless=terms.replaces_endless
+    )
+
+
+def _begin(user_id: int, quote: Quote, language: str) -> PaymentTransaction | None:
     """Our own row first, committed: whatever happens next, there is something to find. None: there is one already."""
     now = timezone.now()
     try:
@@ -85,9 +95,11 @@ def _begin(user_id: int, tier: str, price: int, language: str) -> PaymentTransac
         with transaction.atomic():
             return PaymentTransaction.objects.create(
                 user_id=user_id,
-                tier_id=tier,
-                amount_dzd=price,
-                days=DAYS,
+                tier_id=quote.terms.tier,
+                amount_dzd=quote.amount_dzd,
+                days=quote.days,
+                gives_way=quote.terms.gives_way,
+                gives_way_endless=quote.terms.replaces_endless,
                 language=language,
                 livemode=settings.CHARGILY_MODE == "live",
                 created_at=now,

@@ -4,6 +4,7 @@ BillingError
 ├── NotForSale                  free, on quote, unknown
 ├── TierOnQuote                 holds a tier that has no price to convert by
 ├── TierHasNoEnd                holds this tier, or a higher one, without an end
+├── Undecided                   money that has no use beside the tier held: a person decides
 ├── AlreadyPaid                 the open checkout turns out to be paid: nothing more to buy
 ├── CheckoutBeingOpened         the same person's other click is still at it
 ├── NothingToCancel
@@ -41,6 +42,12 @@ class TierOnQuote(BillingError):
 
 
 class TierHasNoEnd(BillingError):
+    def __init__(self, tier: str) -> None:
+        super().__init__(tier)
+        self.tier = tier
+
+
+class Undecided(BillingError):
     def __init__(self, tier: str) -> None:
         super().__init__(tier)
         self.tier = tier

@@ -214,6 +214,7 @@ def _about_a_case(letter: Letter, payment: PaymentTransaction) -> tuple[str, str
         "title": tier_title(payment.tier_id),
         "day": day(payment.created_at),
         "reason": payment.refund_reason,
+        "undecided": payment.is_undecided,
         "link": absolute("/account"),
     }
     return subject, "returned" if returned else "mismatch", context

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from . import subscriptions
+from . import paid_time, subscriptions
 from .errors import BillingError, NotForSale, PaymentsNotConfigured, TierHasNoEnd, TierOnQuote
 from .gateways import the_gateway
 from .models import FREE, Tier, UserTier
@@ -49,7 +49,8 @@ def refusal_of(tier: Tier, held: UserTier | None, *, now: datetime) -> BillingEr
 def _refusal_of_the_tier_held(tier: Tier, held: UserTier | None, *, now: datetime) -> BillingError | None:
     if held is None or held.tier_id == FREE or not held.in_force(now):
         return None
-    if held.tier_id != tier.name and not held.tier.price_dzd:
+    if held.tier_id != tier.name and paid_time.has_no_price(held, now=now):
+        # There is no price to convert what is left by, and buying would end what was agreed on.
         return TierOnQuote(held.tier_id)
     if held.expires_at is None and tier.rank <= held.tier.rank:
         # The same tier or a lower one, with an end: money would buy less than what is held.

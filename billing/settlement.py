@@ -16,6 +16,7 @@ from . import invoices, subscriptions
 from .errors import NoSuchCheckout
 from .gateways import Checkout, the_gateway
 from .models import PaymentTransaction
+from .models.payments import UNDECIDED
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def apply(payment: PaymentTransaction, truth: Checkout, *, by_staff: bool = Fals
     """`payment` is brought up to date."""
     if truth.status == "paid":
         why = difference(payment, truth)
-        return _mismatch(payment, why) if why else _paid(payment, truth, by_staff=by_staff)
+        return _hand_to_staff(payment, f"mismatch: {why}") if why else _paid(payment, truth, by_staff=by_staff)
     if truth.status in CLOSED:
         return _close(payment, CLOSED[truth.status], "")
     if truth.status == "processing":
@@ -90,6 +91,10 @@ def _paid(payment: PaymentTransaction, truth: Checkout, *, by_staff: bool) -> Re
     with transaction.atomic():
         held = subscriptions.lock(payment.user_id)
         now = timezone.now()
+        payment.refresh_from_db()
+        if subscriptions.grant(payment, held, at=now) is None:
+            # Paid already, and another answer comes twice: the condition inside finds nothing to change.
+            return _hand_to_staff(payment, f"{UNDECIDED}holds {held.tier_id}")
         # The race of two webhooks, the task, the success page and staff: the row's lock lets one of them change the
         # status; the others wait for its commit, find their condition false, and change nothing.
         won = PaymentTransaction.objects.filter(pk=payment.pk, status__in=open_to_money).update(
@@ -108,15 +113,19 @@ def _paid(payment: PaymentTransaction, truth: Checkout, *, by_staff: bool) -> Re
     return Result.APPLIED
 
 
-def _mismatch(payment: PaymentTransaction, why: str) -> Result:
+def _hand_to_staff(payment: PaymentTransaction, code: str) -> Result:
+    """One case for a person per payment: its status is what the alert counts and what the admin lists."""
     changed = PaymentTransaction.objects.filter(pk=payment.pk, status__in=PaymentTransaction.OPEN_TO_MONEY).update(
-        status=Kind.MISMATCH, failure_code=f"mismatch: {why}", next_check_at=None
+        status=Kind.MISMATCH, failure_code=code, next_check_at=None
     )
     payment.refresh_from_db()
     if not changed:
         return Result.MISMATCH if payment.status == Kind.MISMATCH else Result.UNCHANGED
-    # Money has arrived that is not what we asked for; a person decides (admin: settle again, or refund).
-    logger.error("Error: payment mismatch: payment %s of user %s differs in %s", payment.pk, payment.user_id, why)
+    # Money has arrived that is not what we asked for, or that has no use beside the tier held; a person decides
+    # (admin: settle again, or refund).
+    logger.error(
+        "Error: payment mismatch: payment %s of user %s waits for a decision: %s", payment.pk, payment.user_id, code
+    )
     return Result.MISMATCH
 
 

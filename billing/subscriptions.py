@@ -1,21 +1,25 @@
 """Who is on which tier until when: bought, prolonged, changed, taken back, cancelled, ended.
 
-The rule of a change of tier: what is left of the tier held is turned into time of the new one by price, at today's
-price of the old and the price paid for the new: left x old price / new price. Then come the days bought.
+The rule of a change of tier: what is left of the tier held is turned into time of the new one by what was paid for
+both: left x price paid for the old / price paid for the new (`paid_time`). Gifts count at the price list.
+Money never makes a standing worse: `grant` says what a payment gives, or that a person must decide.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from math import ceil
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from . import paid_time
 from .entitlements import forget_standing, forget_standings
-from .errors import NotForSale, NothingToCancel, TierOnQuote
+from .errors import NotForSale, NothingToCancel, TierOnQuote, Undecided
 from .models import FREE, PaymentTransaction, Tier, UserTier
 from .models.payments import DAYS, PaymentQuerySet
+from .paid_time import Rate
 
 DAY = timedelta(days=1)
 # Chargily takes no less.
@@ -46,6 +50,8 @@ class Terms:
     left: timedelta = timedelta()
     converted: timedelta = timedelta()
     replaces_endless: bool = False
+    # The tier held that ends, or is converted.
+    gives_way: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ def quote(*, user_id: int, tier: str) -> Quote:
     wanted = tier_for_sale(tier)
     now = timezone.now()
     held = UserTier.objects.select_related("tier").filter(user_id=user_id).first()
-    if held is not None and held.in_force(now) and held.tier_id not in (FREE, tier) and not held.tier.price_dzd:
+    held_another = held is not None and held.in_force(now) and held.tier_id not in (FREE, tier)
+    if held is not None and held_another and paid_time.has_no_price(held, now=now):
         # There is no price to convert what is left by, and buying would end what was agreed on.
         raise TierOnQuote(held.tier_id)
     price = wanted.price_dzd or 0
@@ -88,17 +95,44 @@ def quote(*, user_id: int, tier: str) -> Quote:
 
 
 def terms_of(held: UserTier | None, *, tier: str, amount_dzd: int, days: int, now: datetime) -> Terms:
-    """What `days` of a tier for `amount_dzd` give to somebody who holds `held`. Money always buys time."""
+    """What `days` of a tier for `amount_dzd` give to somebody who holds `held` and gives it up for them."""
     bought = days * DAY
     if held is None or held.tier_id == FREE or not held.in_force(now):
         return Terms(tier, now, now + bought)
-    if held.expires_at is None:
-        return Terms(tier, now, now + bought, replaces_endless=True)
-    if held.tier_id == tier:
+    if held.expires_at is not None and held.tier_id == tier:
         return Terms(tier, held.expires_at, held.expires_at + bought)
-    left = held.expires_at - now
-    converted = left * (held.tier.price_dzd or 0) * days // (amount_dzd * DAYS)
-    return Terms(tier, now, now + bought + converted, held.tier_id, left, converted)
+    # Of a tier without an end, the part that was paid before staff took the end away.
+    left = timedelta() if held.expires_at is None else held.expires_at - now
+    converted = Rate(amount_dzd, days).time_for(paid_time.worth_left(held, now=now) or Fraction(0))
+    source = held.tier_id if left or converted else ""
+    endless = held.expires_at is None
+    return Terms(tier, now, now + bought + converted, source, left, converted, endless, held.tier_id)
+
+
+def grant(payment: PaymentTransaction, held: UserTier, *, at: datetime) -> Terms | None:
+    """What this money gives to the customer who holds `held` now. None: only a person can decide.
+
+    The quote at the click is kept where the same tier is still held. Otherwise what is held stays: a dearer tier
+    replaces it by value, and money for a cheaper one buys time of the tier held.
+    """
+    asked = terms_of(held, tier=payment.tier_id, amount_dzd=payment.amount_dzd, days=payment.days, now=at)
+    if not asked.gives_way:
+        return asked
+    lower = payment.tier.rank <= held.tier.rank
+    accepted = payment.gives_way == held.tier_id
+    if held.expires_at is None:
+        return asked if accepted and payment.gives_way_endless and not lower else None
+    if paid_time.worth_left(held, now=at) is None:
+        return None
+    return asked if accepted or not lower else _added_to_what_is_held(payment, held, at=at)
+
+
+def _added_to_what_is_held(payment: PaymentTransaction, held: UserTier, *, at: datetime) -> Terms | None:
+    rate = paid_time.rate_of_held(held, now=at)
+    if rate is None or held.expires_at is None:
+        return None
+    bought = rate.time_for(Rate(payment.amount_dzd, payment.days).value_of(payment.days * DAY))
+    return Terms(held.tier_id, held.expires_at, held.expires_at + bought)
 
 
 def lock(user_id: int) -> UserTier:
@@ -112,10 +146,13 @@ def lock(user_id: int) -> UserTier:
 
 def activate(payment: PaymentTransaction, held: UserTier, *, at: datetime) -> Terms:
     """Give what was paid for to the row that `lock` gave, inside the transaction that marks the payment paid."""
-    terms = terms_of(held, tier=payment.tier_id, amount_dzd=payment.amount_dzd, days=payment.days, now=at)
-    if held.tier_id != payment.tier_id or not held.in_force(at) or held.subscribed_at is None:
+    terms = grant(payment, held, at=at)
+    if terms is None:
+        raise Undecided(held.tier_id)
+    _note_paid_time(payment, held, terms, at=at)
+    if held.tier_id != terms.tier or not held.in_force(at) or held.subscribed_at is None:
         held.subscribed_at = at
-    held.tier_id = payment.tier_id
+    held.tier_id = terms.tier
     held.expires_at = terms.ends_at
     held.auto_renew = True
     held.save(update_fields=["tier", "subscribed_at", "expires_at", "auto_renew"])
@@ -126,31 +163,39 @@ def activate(payment: PaymentTransaction, held: UserTier, *, at: datetime) -> Te
     return terms
 
 
+def _note_paid_time(payment: PaymentTransaction, held: UserTier, terms: Terms, *, at: datetime) -> None:
+    """Lay the days bought first, then what is converted."""
+    rate = Rate(payment.amount_dzd, payment.days)
+    bought_until = terms.ends_at - terms.converted
+    if held.tier_id == FREE or not held.in_force(at):
+        paid_time.forget(payment.user_id, now=at)
+    elif terms.gives_way:
+        paid_time.convert(held, tier=terms.tier, rate=rate, starts_at=bought_until, now=at)
+    elif terms.tier != payment.tier_id:
+        rate = paid_time.rate_of_held(held, now=at) or rate
+    paid_time.note(payment, tier=terms.tier, starts_at=terms.starts_at, ends_at=bought_until, rate=rate)
+
+
 def take_back(payment: PaymentTransaction, held: UserTier, *, at: datetime) -> timedelta:
     """End what a refunded payment gave, inside the transaction that marks it refunded; the time taken."""
     taken = time_to_take_back(payment, held, now=at)
     if taken and held.expires_at is not None:
         held.expires_at -= taken
         held.save(update_fields=["expires_at"])
-        # What was bought after it comes so much sooner.
+        paid_time.remove(payment, taken=taken, now=at)
+        # What was bought after it comes so much sooner, and nothing lasts longer than the tier.
         later = _alive(payment, at).filter(paid_at__gte=payment.paid_at)
         later.update(ends_at=F("ends_at") - taken)
+        _alive(payment, at).filter(ends_at__gt=held.expires_at).update(ends_at=held.expires_at)
         _in_force_at_once(payment.user_id)
     return taken
 
 
 def time_to_take_back(payment: PaymentTransaction, held: UserTier | None, *, now: datetime) -> timedelta:
-    """The days bought, in time of the tier held now, and at most what is left of it; nothing once they are used up."""
+    """What is left of the days that this payment bought, in time of the tier held now."""
     if held is None or held.tier_id == FREE or held.expires_at is None or not held.in_force(now):
         return timedelta()
-    if payment.ends_at is None or payment.ends_at <= now:
-        return timedelta()
-    days: timedelta = payment.days * DAY
-    if held.tier_id != payment.tier_id:
-        if not held.tier.price_dzd:
-            return timedelta()
-        days = days * payment.amount_dzd // held.tier.price_dzd
-    return min(days, held.expires_at - now)
+    return paid_time.left_of(payment, held, now=now)
 
 
 def held_by(user_id: int) -> UserTier | None:

@@ -19,6 +19,8 @@ OPEN_FOR = timedelta(minutes=30)
 DAYS = 30
 # A closed checkout is asked after for this long: its money may still arrive.
 WATCHED_FOR = timedelta(hours=72)
+# How the code of a payment begins whose money has no use beside the tier held.
+UNDECIDED = "undecided: "
 
 
 def rate_now() -> Decimal:
@@ -104,6 +106,11 @@ class PaymentTransaction(models.Model):
         help_text=_("While it is pending, whoever asks for this tier at this price is sent to this checkout."),
     )
 
+    # What the customer saw before paying: the tier held that this purchase ends or converts. Money that arrives
+    # when another tier is held was not meant for that.
+    gives_way = models.CharField(_("converted from"), max_length=32, default="", db_default="", blank=True)
+    gives_way_endless = models.BooleanField(_("without an end"), default=False, db_default=False)
+
     # When it is asked after
     checks = models.PositiveIntegerField(_("times asked after"), default=0, db_default=0)
     checked_at = models.DateTimeField(_("last asked after"), null=True, blank=True)
@@ -160,6 +167,11 @@ class PaymentTransaction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk}: {self.tier_id}, {self.amount_dzd} DZD, {self.status}"
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the money is right, and only a person can say what it gives beside the tier held."""
+        return self.status == self.Status.MISMATCH and self.failure_code.startswith(UNDECIDED)
 
     @property
     def closes_at(self) -> datetime:

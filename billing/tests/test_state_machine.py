@@ -8,8 +8,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from itertools import count
 from typing import Any
 from unittest.mock import patch
@@ -38,17 +39,19 @@ from billing.errors import (
     GatewayError,
     NothingToCancel,
     NotRefundable,
+    TierHasNoEnd,
+    TierOnQuote,
 )
 from billing.gateways import Chargily
-from billing.models import Invoice, PaymentTransaction, WebhookEvent
+from billing.models import Invoice, PaymentTransaction, Tier, WebhookEvent
 from billing.standin import ChargilyStandIn
 from conftest import person
+
+from .payment_books import BOUGHT, MICROSECOND, START, Books, in_time, price_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 PRICES = {"student": 1590, "pro": 2590}
-BOUGHT = timedelta(days=30)
-START = datetime(2026, 12, 30, 9, tzinfo=UTC)
 serial = count()
 
 
@@ -83,45 +86,6 @@ def crashing(where: str | None) -> Iterator[None]:
         return
 
 
-@dataclass
-class Books:
-    """What the model thinks somebody holds, and until when each payment's days live on."""
-
-    tier: str = "free"
-    ends_at: datetime | None = None
-    lives_until: dict[int, datetime] = field(default_factory=dict)
-
-    def holds(self, now: datetime) -> bool:
-        return self.ends_at is not None and self.ends_at > now
-
-    def bought(self, payment: PaymentTransaction, now: datetime) -> None:
-        if self.ends_at is None or self.ends_at <= now:
-            ends_at = now + BOUGHT
-        elif self.tier == payment.tier_id:
-            ends_at = self.ends_at + BOUGHT
-        else:
-            ends_at = now + BOUGHT + (self.ends_at - now) * PRICES[self.tier] // PRICES[payment.tier_id]
-            self.lives_until = {pk: ends_at if until > now else until for pk, until in self.lives_until.items()}
-        self.tier, self.ends_at = payment.tier_id, ends_at
-        self.lives_until[payment.pk] = ends_at
-
-    def given_back(self, payment: PaymentTransaction, now: datetime) -> None:
-        until = self.lives_until.pop(payment.pk)
-        if self.ends_at is None or self.ends_at <= now or until <= now:
-            return
-        days = BOUGHT * PRICES[payment.tier_id] // PRICES[self.tier] if self.tier != payment.tier_id else BOUGHT
-        taken = min(days, self.ends_at - now)
-        self.ends_at -= taken
-        self.lives_until = {
-            pk: alive - taken if alive > now and pk in self.later(payment) else alive
-            for pk, alive in self.lives_until.items()
-        }
-
-    def later(self, payment: PaymentTransaction) -> set[int]:
-        paid = PaymentTransaction.objects.filter(user_id=payment.user_id, paid_at__gte=payment.paid_at)
-        return set(paid.values_list("pk", flat=True))
-
-
 crashes = st.sampled_from([None, None, None, "days given", "invoice issued"])
 
 
@@ -137,7 +101,11 @@ class Payments(RuleBasedStateMachine):
         self.people = [person(f"user{next(serial)}@example.dz") for _ in range(2)]
         self.books = {user.pk: Books() for user in self.people}
         self.seen: dict[int, str] = {}
+        # The price of a day of the tier in which a payment's days were given.
+        self.given_at: dict[int, Fraction] = {}
         self.chargily.books.reset()
+        for tier, price in PRICES.items():
+            Tier.objects.filter(name=tier).update(price_dzd=price)
 
     def teardown(self) -> None:
         try:
@@ -160,7 +128,7 @@ class Payments(RuleBasedStateMachine):
         try:
             with crashing(crash):
                 payment = checkout.subscribe(user_id=self.people[who].pk, tier=tier, language="fr")
-        except (GatewayError, CheckoutBeingOpened, AlreadyPaid):
+        except (GatewayError, CheckoutBeingOpened, AlreadyPaid, TierHasNoEnd, TierOnQuote):
             pass
         finally:
             self.chargily.books.faults.api = ""
@@ -247,6 +215,11 @@ class Payments(RuleBasedStateMachine):
     def days_pass(self, days: int) -> None:
         self.clock.shift(timedelta(days=days))
 
+    @rule(tier=st.sampled_from(["student", "pro"]), factor=st.sampled_from(["0.5", "1", "1.3", "3"]))
+    def price_changes(self, tier: str, factor: str) -> None:
+        """Only what is bought from now on costs more or less."""
+        Tier.objects.filter(name=tier).update(price_dzd=int(PRICES[tier] * Decimal(factor)))
+
     @rule()
     def sweep(self) -> None:
         subscriptions.expire()
@@ -256,7 +229,7 @@ class Payments(RuleBasedStateMachine):
         try:
             subscriptions.cancel(user_id=self.people[who].pk)
         except NothingToCancel:
-            assert not self.books[self.people[who].pk].holds(timezone.now())
+            assert subscriptions.status(user_id=self.people[who].pk).tier == "free"
 
     # What must hold
 
@@ -274,8 +247,18 @@ class Payments(RuleBasedStateMachine):
             paid = PaymentTransaction.objects.filter(user=user, paid_at__isnull=False)
             granted = timedelta()
             for invoice in Invoice.objects.filter(payment__user=user, kind="invoice").select_related("payment"):
-                granted += invoice.ends_at - invoice.starts_at - (invoice.payment.converted or timedelta())
-            assert granted == BOUGHT * paid.count()
+                granted += self.days_explained(invoice)
+            # Money for a cheaper tier is turned into time of the tier held, each payment rounded to a microsecond.
+            assert abs(granted - BOUGHT * paid.count()) <= paid.count() * MICROSECOND * 2
+
+    def days_explained(self, invoice: Invoice) -> timedelta:
+        payment = invoice.payment
+        granted = invoice.ends_at - invoice.starts_at - (payment.converted or timedelta())
+        return (
+            granted
+            if granted == BOUGHT
+            else in_time(granted // MICROSECOND * self.given_at[payment.pk] / price_of(payment))
+        )
 
     @invariant()
     def only_money_grants(self) -> None:
@@ -323,6 +306,7 @@ class Payments(RuleBasedStateMachine):
             assert before not in ("refunded",), "money came over a refund"
             if payment.status == "paid":
                 books.bought(payment, timezone.now())
+                self.given_at[payment.pk] = next(e.rate for e in books.stretches if e.payment == payment.pk)
             elif payment.status == "refunded" and payment.paid_at is not None:
                 books.given_back(payment, timezone.now())
             else:
@@ -343,17 +327,14 @@ class Payments(RuleBasedStateMachine):
         return (truth["status"], truth["amount"]) == ("paid", payment.amount_dzd)
 
 
-def test_days_granted_are_days_paid_for(chargily: ChargilyStandIn, monkeypatch: Any) -> None:
+def run_machine(machine: type[Payments], chargily: ChargilyStandIn, monkeypatch: Any) -> None:
     monkeypatch.setattr("billing.gateways.chargily.BETWEEN_TRIES_SECONDS", 0)
     monkeypatch.setattr(checkout, "LOOKS", 3)
     monkeypatch.setattr(checkout, "BETWEEN_LOOKS_SECONDS", 0.01)
 
-    class OnThisChargily(Payments):
-        pass
-
-    OnThisChargily.chargily = chargily
+    on_this_chargily = type("OnThisChargily", (machine,), {"chargily": chargily})
     run_state_machine_as_test(
-        OnThisChargily,
+        on_this_chargily,
         settings=settings(
             max_examples=int(os.environ.get("PAYMENT_EXAMPLES", "12")),
             stateful_step_count=30,
@@ -362,3 +343,7 @@ def test_days_granted_are_days_paid_for(chargily: ChargilyStandIn, monkeypatch: 
             database=None,
         ),
     )
+
+
+def test_days_granted_are_days_paid_for(chargily: ChargilyStandIn, monkeypatch: Any) -> None:
+    run_machine(Payments, chargily, monkeypatch)
