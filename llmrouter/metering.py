@@ -11,7 +11,7 @@ from .journey import RouteAttempt
 from .prices import cost_of
 from .pricing import usage_of
 from .providers.usage_reader import MOST_BYTES_PER_TOKEN, believable, larger
-from .spoken import spoken_bytes
+from .spoken import hides_thoughts, spoken_bytes
 from .types import Piece, Reply, Tokens
 
 # How long a stream is read on for its usage after the client is gone, where hanging up would not end the bill.
@@ -35,6 +35,8 @@ class Meter:
         self._was_cut = False
         self._speaks = False
         self._bytes = 0
+        # Thoughts came that are billed and not shown.
+        self._hides = False
         # What came before the first word and is not to be lost: signatures of thoughts.
         self._held: list[Piece] = []
 
@@ -67,6 +69,8 @@ class Meter:
             self._bytes += size
             # The last piece holds what waited for the end: the provider had sent it before.
             self._usage_is_last = self._usage_is_last and bool(piece.finish_reason)
+        if piece.delta and "reasoning_details" in piece.delta and hides_thoughts(piece.delta):
+            self._hides = True
         if piece.tokens is not None or piece.cost is not None:
             self._hear(piece.tokens, piece.cost)
         if piece.behind:
@@ -133,7 +137,8 @@ class Meter:
         if not used.tokens_output:
             used = replace(used, tokens_output=self._bytes // 4)
         offer = self._attempt.offer
-        if used.estimated and gone and self._hanging_up_ends_the_bill and self._attempt.bills_what_it_shows:
+        shows_all = self._attempt.bills_what_it_shows and not self._hides
+        if used.estimated and gone and self._hanging_up_ends_the_bill and shows_all:
             return replace(used, cost=min(used.cost, offer.input + cost_of(self._bytes, offer.output)))
         return used
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+HIDDEN = frozenset({"reasoning.encrypted", "reasoning.summary"})
+
 
 def spoken_bytes(said: Mapping[str, Any]) -> int:
     """UTF-8 bytes of text, thoughts, refusal and calls of tools, each once. Annotations, images and signatures come
@@ -14,6 +16,11 @@ def spoken_bytes(said: Mapping[str, Any]) -> int:
         return size
     thoughts = max(_size(said.get("reasoning")), _size(said.get("reasoning_content")))
     return size + (thoughts or _size_of_details(said.get("reasoning_details"))) + _rest(said)
+
+
+def hides_thoughts(said: Mapping[str, Any]) -> bool:
+    """Whether it stands for thoughts that were generated and are not in it: encrypted, or told as a summary."""
+    return any(detail.get("type") in HIDDEN for detail in said.get("reasoning_details") or ())
 
 
 def _rest(said: Mapping[str, Any]) -> int:

@@ -193,3 +193,16 @@ def test_a_call_that_waited_for_the_end_does_not_hide_the_usage(pro: Talker, sta
     standin["openrouter"].faults = [streams(*parts)]
     events_of(pro.complete(stream=True))
     assert (rows()[0].cost_usd, rows()[0].estimated) == (BILL, False)
+
+
+@pytest.mark.parametrize(("kind", "is_hold"), [("reasoning.encrypted", True), ("reasoning.text", False)])
+def test_a_hang_up_on_hidden_thoughts_costs_the_hold(
+    pro: Talker, standin: ProviderStandIn, kind: str, *, is_hold: bool
+) -> None:
+    """They were generated, and nothing of them is in what came."""
+    thought = chunk({"content": "", "reasoning_details": [{"type": kind, "data": "ENC", "text": "hm"}]})
+    standin["openrouter"].faults = [streams(thought, *WORDS * 20, chunk({}, "stop"), pace=0.005)]
+    response = pro.complete(stream=True)
+    held = dollars(budget.counters().held)
+    hang_up_after(10, response)
+    assert (rows()[0].cost_usd == held) == is_hold
