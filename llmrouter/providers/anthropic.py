@@ -10,14 +10,14 @@ import orjson
 
 from ..errors import Unclear
 from ..types import SIGN_OF_LIFE, Message, Piece, Reply, Tokens, Upstream
-from .base import read_stream
+from .base import read_stream, read_whole
 from .error_shapes import error_in
 from .faults import fault
 from .http import post, stream_post
 from .lenient_json import loads, without_halves
 from .normaliser import StreamNormaliser, reply_of, whole_piece
 from .registry import Connection, Key, Provider
-from .sse import EventReader
+from .sse import EventReader, looks_like_events
 from .usage_reader import count
 
 PATH = "/messages"
@@ -215,6 +215,9 @@ def choice_of(choice: Any, parallel: bool) -> dict[str, Any]:
 
 
 def reply(text: bytes, provider: Provider, model: str) -> Reply:
+    if looks_like_events(text):
+        # Asked for a whole answer, it streamed one.
+        return read_whole(text, Translator(provider, model))
     parsed, _ = loads(text)
     whole = event_in(without_halves(parsed), text, provider, model)
     blocks = whole.get("content")

@@ -6,6 +6,7 @@ from typing import Protocol
 from ..errors import RouterError, Unclear
 from ..types import SIGN_OF_LIFE, Piece, Reply, Upstream
 from .http import StreamedAnswer
+from .normaliser import joined
 from .registry import Connection, Key
 
 
@@ -65,6 +66,12 @@ def read_stream(answer: StreamedAnswer, reader: Reader) -> Generator[list[Piece]
         if reader.done or not reader.finished:
             raise
     yield list(reader.end())
+
+
+def read_whole(body: bytes, reader: Reader) -> Reply:
+    """The answer in a body that holds a whole stream."""
+    pieces = list(reader.read(body))
+    return joined(pieces if reader.done else [*pieces, *reader.end()])
 
 
 def until_trouble(pieces: Iterable[Piece]) -> tuple[list[Piece], RouterError | None]:

@@ -7,12 +7,12 @@ import orjson
 
 from ..errors import Overloaded, Unclear
 from ..types import BESIDE_A_CALL, SIGN_OF_LIFE, THOUGHTS, Message, Piece, Reply, Upstream
-from .base import read_stream
+from .base import read_stream, read_whole
 from .error_shapes import error_in, status_inside, unwrapped
 from .faults import fault
 from .http import post, stream_post
 from .lenient_json import is_flat, loads, without_halves
-from .normaliser import StreamNormaliser, joined, reply_of, whole_piece
+from .normaliser import StreamNormaliser, reply_of, whole_piece
 from .registry import Connection, Key, Provider
 from .sse import Event, EventReader, looks_like_events
 from .usage_reader import billed, tokens
@@ -177,8 +177,7 @@ def with_known_thoughts(provider: Provider, message: Message) -> Message:
 def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection, call: Upstream) -> Reply:
     if looks_like_events(text):
         # Asked for a whole answer, it streamed one.
-        reader = PieceReader(connection, call, answer_headers)
-        return joined([*reader.read(text), *(() if reader.done else reader.end())])
+        return read_whole(text, PieceReader(connection, call, answer_headers))
     parsed, _ = parsed_object(text, answer_headers, connection, call)
     choice, usage = _first(parsed.get("choices")), parsed.get("usage")
     if not isinstance(message := choice.get("message"), dict):
