@@ -16,16 +16,18 @@ from llmrouter.providers import anthropic, openai
 from llmrouter.providers.base import Reader, until_trouble
 from llmrouter.providers.normaliser import reply_of
 from llmrouter.providers.registry import PROVIDERS, Connection
-from llmrouter.types import Piece, Upstream
+from llmrouter.types import Chat, Piece, Upstream
 from llmrouter.v1.answers import ChunkWriter
 
 from .scripted import added_up
 
 CONNECTION = Connection(PROVIDERS["openrouter"], "http://x", (), free=False)
 CALL = Upstream(model="m", messages=(), max_tokens=1000)
-WAY = SimpleNamespace(route=SimpleNamespace(serves="m"))
+CHAT = Chat(model="m", messages=(), max_tokens=None, parameters={}, input_bytes=0)
 STREAMED: Any = SimpleNamespace(
-    journey=SimpleNamespace(ticket=SimpleNamespace(request_id="r")), way=WAY, is_waiting=False
+    journey=SimpleNamespace(ticket=SimpleNamespace(request_id="r"), chat=CHAT),
+    way=SimpleNamespace(route=SimpleNamespace(serves="m")),
+    is_waiting=False,
 )
 
 JSON = st.recursive(
