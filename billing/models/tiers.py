@@ -190,7 +190,10 @@ class UserTier(models.Model):
         paid: Any = self.user.payments.filter(status="paid", ends_at__gt=now).order_by("-ends_at").first()
         if paid is None or not before.in_force(now) or before.tier_id == FREE:
             return None
-        lower = self.tier_id != before.tier_id and self.tier.rank < paid.tier.rank
+        # Money for a cheaper tier may have bought time of the dearer one that is held.
+        given_as_held = hasattr(paid, "paid_time") and paid.paid_time.tier == before.tier_id
+        rank = before.tier.rank if given_as_held else paid.tier.rank
+        lower = self.tier_id != before.tier_id and self.tier.rank < rank
         end_moved = self.expires_at != before.expires_at
         sooner = end_moved and self.expires_at is not None and paid.ends_at > self.expires_at
         return paid if lower or sooner else None

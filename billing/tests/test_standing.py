@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
@@ -143,6 +144,18 @@ def test_money_for_a_cheaper_tier_prolongs_a_dearer_gift_with_an_end(charlie: Us
     hold(charlie, "pro", 10 * DAY)
     webhooks.pay_and_tell(payment)
     assert standing(charlie) == near("pro", 10 + 30 * 1590 / 2590)
+
+
+def test_staff_cannot_take_back_dearer_time_that_money_for_a_cheaper_tier_bought(
+    charlie: User, begin: Any, webhooks: Any
+) -> None:
+    payment = begin(charlie, "student")
+    hold(charlie, "pro", 10 * DAY)
+    webhooks.pay_and_tell(payment)
+    held = UserTier.objects.get(user=charlie)
+    held.tier = Tier.objects.get(name="student")
+    with pytest.raises(ValidationError, match=str(payment.pk)):
+        held.full_clean()
 
 
 def test_a_refund_of_money_added_to_a_dearer_tier_takes_what_it_gave(
