@@ -8,4 +8,9 @@ class LlmRouterConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from usage.process import Process
+
         from . import checks  # noqa: F401 (it registers itself)
+        from .breaker_subjects import forget_what_is_gone
+
+        Process.every_round.append(forget_what_is_gone)

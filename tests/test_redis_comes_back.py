@@ -262,5 +262,5 @@ def test_a_hold_whose_admission_was_never_answered_is_let_go(server: Server) -> 
     del this_process().messages[ticket.request_id]
     for _ in range(10):
         this_process().tick()
-    assert lost.field not in this_process().holds()
+    assert lost.field not in this_process().held()
     assert (budget.counters(1).spent, budget.counters(1).held, budget.counters(1).messages) == (0, 0, 0)

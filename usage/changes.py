@@ -28,10 +28,9 @@ def key(user_id: int | None) -> str:
     return EVERYONE if user_id is None else f"budget:changes:{user_id}"
 
 
-def renew_everyone() -> None:
-    """Part of a recovery: Redis came back, and may have lost tokens."""
-    with reaching_redis(patiently=True) as redis:
-        redis.set(EVERYONE, secrets.token_hex(8), ex=KEPT_SECONDS)
+def renew_everyone() -> list[tuple[object, ...]]:
+    """Part of a recovery, as commands of Redis: it came back, and may have lost tokens."""
+    return [("SET", EVERYONE, secrets.token_hex(8), "EX", KEPT_SECONDS)]
 
 
 class RedisBoard:

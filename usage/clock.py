@@ -1,5 +1,6 @@
 """The clock of the money is Redis's, so that all processes have one; this is what a call tells it."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,11 @@ def today() -> date:
 def shift() -> int:
     """Microseconds added to Redis's clock: none, but in tests."""
     return round(settings.CLOCK_SHIFT_SECONDS * SECOND)
+
+
+def seconds() -> float:
+    """Now, in seconds since the epoch, by this machine: close to Redis's clock, but not the money's."""
+    return time.time() + shift() / SECOND
 
 
 def moment(microseconds: int) -> datetime:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import orjson
 from django.db import DatabaseError, OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 from .ids import following
+from .leadership import replace_a_frozen_leader
 from .ledger import STREAM
 from .models import DeadLetter, LedgerState
 from .redis import reaching_redis, run_script
@@ -26,6 +28,10 @@ UNREADABLE = {"provider": "unknown", "model": "unknown", "error_flag": True, "er
 
 DRAINER_LOCK = 0x1AFAC702
 BATCH = 2000
+# How long it waits for the ledger's row, and how long PostgreSQL lets a drainer do nothing in its transaction: one that
+# is frozen (SIGSTOP) would keep a recovery from that row.
+LOCK_SECONDS = 5
+FROZEN_SECONDS = 30
 
 # An estimate gives way to the true usage of the same attempt, once; anything else that is there already stays.
 INSERT = """
@@ -69,13 +75,39 @@ class Letter:
     charged: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    rows: int
+    mark: str
+
+
 def drain() -> int:
     """Move one batch; how many rows left the stream."""
     if nothing_waits():
         return 0
+    try:
+        found = move_a_batch()
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            # The leader of a recovery has the row. If it stands still, nothing would ever be written again.
+            replace_a_frozen_leader()
+        raise
+    if found is None:
+        return 0
+    # Also with nothing to move: a drainer that died between its commit and this left the mark behind.
+    trim(found.mark)
+    return found.rows
+
+
+def move_a_batch() -> Moved | None:
+    """None where another drainer is at it."""
     with transaction.atomic():
         if not drainer_is_me():
-            return 0
+            return None
+        with connection.cursor() as cursor:
+            # A recovery that counts many rows holds the row for long; a drainer that is frozen must not.
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'")
         LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
         # Locked before the stream is read: a recovery that counts the ledger does not count these rows on their way.
         state = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)
@@ -85,9 +117,7 @@ def drain() -> int:
             mark = letters[-1].stream_id
             write(letters)
             LedgerState.objects.filter(pk=state.pk).update(last_stream_id=mark)
-    # Also with nothing to move: a drainer that died between its commit and this left the mark behind.
-    trim(mark)
-    return len(letters)
+    return Moved(len(letters), mark)
 
 
 def nothing_waits() -> bool:

@@ -7,7 +7,7 @@ What other processes found out is known here within a tick of the ledger (1 s).
 """
 
 import logging
-import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 # Tried again within 30 s, whatever Retry-After says (that is only shown).
 REST_SECONDS = 25.0
 FAILURES_TO_OPEN = 3
+# Of a subject that exists, some call makes the try that is due within this time of its rest; or there are no calls.
+FORGOTTEN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def all_well() -> bool:
 def resting(subject: str) -> bool:
     """Whether it is left alone for now."""
     text = this_process().breakers.get(subject)
-    return text is not None and Breaker.parse(subject, text).until > time.time() + clock.shift() / clock.SECOND
+    return text is not None and Breaker.parse(subject, text).until > clock.seconds()
 
 
 def claim(subject: str) -> bool:
@@ -95,6 +97,20 @@ def succeeded(subject: str) -> None:
         process.failures.pop(subject, None)
         process.breakers.pop(subject, None)
         _tell("heal", subject)
+
+
+def forget_all_but(known: Collection[str]) -> None:
+    """Forget what is said of subjects that no longer exist: a key that was rotated out, a model that was retired. No
+    call would ever try them again, so they would stay open for ever. One that was open a moment ago is left: a process
+    that still runs with the old settings may know it."""
+    process = this_process()
+    for subject in {*process.breakers, *process.failures}.difference(known):
+        text = process.breakers.get(subject)
+        if text is None or Breaker.parse(subject, text).until < clock.seconds() - FORGOTTEN_SECONDS:
+            logger.info("The breaker of %s is dropped: the subject no longer exists", subject)
+            process.failures.pop(subject, None)
+            process.breakers.pop(subject, None)
+            _tell("heal", subject)
 
 
 def breakers_now() -> list[Breaker]:

@@ -5,7 +5,7 @@ that state, and whoever attaches next begins again.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TypeVar
@@ -20,6 +20,7 @@ from billing.money import dollars, nano_nearest
 from .clock import SECOND, day_of, moment
 from .flights import Hold, Message
 from .ids import following, is_after
+from .leadership import Command, Leader
 from .ledger import STREAM, Entry, day_bounds, handed_in_twice, in_table, pending
 from .models import BudgetReset
 from .redis import reaching_redis
@@ -27,6 +28,7 @@ from .redis import reaching_redis
 KEPT_SECONDS = 3 * 86400
 MINUTE = 60 * SECOND
 CHUNK = 1000
+FIELDS_AT_ONCE = 500
 # A place in the split is looked up in the rows of so many days.
 TURNS_DAYS = 7
 
@@ -55,52 +57,47 @@ class Kept:
     messages: list[Message]
 
 
-def rebuild_counters(table_mark: str, now: int) -> None:
+def rebuild_counters(leader: Leader, table_mark: str) -> None:
     """Set every counter of today and yesterday (calls admitted before midnight may still be under way)."""
-    drop_what_the_table_has(table_mark)
-    rows = drop_handed_in_twice([entry for batch in pending() for entry in batch])
-    kept = Kept(rows, drop_settled_holds(rows), drop_answered_messages(rows))
-    today = day_of(now)
+    drop_what_the_table_has(leader, table_mark)
+    rows = drop_handed_in_twice(leader, [entry for batch in pending() for entry in batch])
+    kept = Kept(rows, drop_settled_holds(leader, rows), drop_answered_messages(leader, rows))
+    today = day_of(leader.now)
     for day in (today - timedelta(days=1), today):
-        write_day(day, day == today, count_day(day, kept))
-    with reaching_redis(patiently=True) as redis:
-        redis.set("budget:day", today.isoformat())
-    rebuild_rates(rows, now)
-    rebuild_turns()
+        leader.write(day_written(day, day == today, count_day(day, kept)))
+    leader.write([("SET", "budget:day", today.isoformat())])
+    leader.write(rates_written(rows, leader.now))
+    leader.write(turns_written())
 
 
-def drop_what_the_table_has(table_mark: str) -> None:
+def drop_what_the_table_has(leader: Leader, table_mark: str) -> None:
     """Trim the stream to what the drainer has not written, and let no new id fall behind its mark."""
-    with reaching_redis(patiently=True) as redis:
-        if table_mark != "0-0":
-            last = str(redis.xinfo_stream(STREAM)["last-generated-id"]) if redis.exists(STREAM) else "0-0"
-            if is_after(table_mark, last):
-                # The drainer reads after its mark: an id at or before it would never be read.
-                redis.xadd(STREAM, {"mark": table_mark}, id=table_mark)
-            redis.xtrim(STREAM, minid=following(table_mark), approximate=False)
-        redis.set("usage:mark", table_mark)
-
-
-def drop_handed_in_twice(rows: list[Entry]) -> list[Entry]:
-    twice = {entry.stream_id for chunk in in_chunks(rows) for entry in handed_in_twice(chunk)}
-    if twice:
+    commands: list[Command] = []
+    if table_mark != "0-0":
         with reaching_redis(patiently=True) as redis:
-            redis.xdel(STREAM, *twice)
+            last = str(redis.xinfo_stream(STREAM)["last-generated-id"]) if redis.exists(STREAM) else "0-0"
+        if is_after(table_mark, last):
+            # The drainer reads after its mark: an id at or before it would never be read.
+            commands.append(("XADD", STREAM, table_mark, "mark", table_mark))
+        commands.append(("XTRIM", STREAM, "MINID", following(table_mark)))
+    leader.write([*commands, ("SET", "usage:mark", table_mark)])
+
+
+def drop_handed_in_twice(leader: Leader, rows: list[Entry]) -> list[Entry]:
+    twice = {entry.stream_id for chunk in in_chunks(rows) for entry in handed_in_twice(chunk)}
+    leader.write([("XDEL", STREAM, stream_id) for stream_id in twice])
     return [entry for entry in rows if entry.stream_id not in twice]
 
 
-def drop_settled_holds(rows: list[Entry]) -> list[Hold]:
+def drop_settled_holds(leader: Leader, rows: list[Entry]) -> list[Hold]:
     """An older data set brings back holds of attempts that were settled since: they have a row."""
     on_their_way = {entry.key for entry in rows}
     kept = []
     for chunk in in_chunks(list(all_holds())):
         written = in_table(hold.key for hold in chunk)
-        for hold in chunk:
-            if hold.key in on_their_way or hold.key in written:
-                with reaching_redis(patiently=True) as redis:
-                    redis.hdel(f"budget:holds:{hold.process}", hold.field)
-            else:
-                kept.append(hold)
+        settled = [hold for hold in chunk if hold.key in on_their_way or hold.key in written]
+        leader.write([("HDEL", f"budget:holds:{hold.process}", hold.field) for hold in settled])
+        kept += [hold for hold in chunk if hold not in settled]
     return kept
 
 
@@ -111,19 +108,16 @@ def all_holds() -> Iterator[Hold]:
                 yield Hold.parse(key.removeprefix("budget:holds:"), name, record)
 
 
-def drop_answered_messages(rows: list[Entry]) -> list[Message]:
+def drop_answered_messages(leader: Leader, rows: list[Entry]) -> list[Message]:
     """It also brings back messages as open that were answered since: a row counts them. Left open, nobody would know
     them, and they would be given back as strays. (A process that still has one of them open hands it in again.)"""
     on_their_way = {entry.key[0] for entry in rows if entry.counted and entry.key is not None}
     kept = []
     for chunk in in_chunks(list(open_messages())):
         answered = on_their_way | requests_counted(UUID(message.request_id) for _, message in chunk)
-        for key, message in chunk:
-            if UUID(message.request_id) in answered:
-                with reaching_redis(patiently=True) as redis:
-                    redis.hdel(key, message.request_id)
-            else:
-                kept.append(message)
+        is_over = {message.request_id: UUID(message.request_id) in answered for _, message in chunk}
+        leader.write([("HDEL", key, m.request_id) for key, m in chunk if is_over[m.request_id]])
+        kept += [message for _, message in chunk if not is_over[message.request_id]]
     return kept
 
 
@@ -179,22 +173,25 @@ def requests_counted(requests: Iterable[UUID]) -> set[UUID]:
         return {request_id for (request_id,) in cursor.fetchall()}
 
 
-def write_day(day: date, is_today: bool, counted: Day) -> None:
+def day_written(day: date, is_today: bool, counted: Day) -> Iterator[Command]:
     spent_key = "budget:today:usd" if is_today else f"budget:{day}:usd"
     quota_key, held_key, users_key = f"quota:{day}", f"budget:{day}:held", f"budget:{day}:users"
     users = {f"{user_id}:spent": amount for user_id, amount in counted.spent_by.items() if amount}
     users |= {f"{user_id}:held": amount for user_id, amount in counted.held_by.items() if amount}
     users |= {f"{user_id}:waived": amount for user_id, amount in counted.waived_by.items() if amount}
     spent = max(0, counted.spent - reset_offset(day))
-    with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
-        batch.delete(quota_key, users_key)
-        batch.set(spent_key, f"{dollars(spent):.9f}", ex=None if is_today else KEPT_SECONDS)
-        batch.set(held_key, counted.held, ex=KEPT_SECONDS)
-        for key, values in ((quota_key, counted.messages), (users_key, users)):
-            for chunk in in_chunks(list(values.items())):
-                batch.hset(key, mapping={str(name): value for name, value in chunk})
-            batch.expire(key, KEPT_SECONDS)
-        batch.execute()
+    yield "DEL", quota_key, users_key
+    yield ("SET", spent_key, f"{dollars(spent):.9f}", *(() if is_today else ("EX", KEPT_SECONDS)))
+    yield "SET", held_key, counted.held, "EX", KEPT_SECONDS
+    for key, values in ((quota_key, counted.messages), (users_key, users)):
+        yield from hash_written(key, {str(name): value for name, value in values.items()})
+        yield "EXPIRE", key, KEPT_SECONDS
+
+
+def hash_written(key: str, values: Mapping[str, object]) -> Iterator[Command]:
+    """A few fields at a time: a script takes so many arguments only."""
+    for chunk in in_chunks(list(values.items()), FIELDS_AT_ONCE):
+        yield ("HSET", key, *(part for pair in chunk for part in pair))
 
 
 def reset_offset(day: date) -> int:
@@ -203,7 +200,7 @@ def reset_offset(day: date) -> int:
     return nano_nearest(reset.ledger_usd) if reset else 0
 
 
-def rebuild_rates(rows: list[Entry], now: int) -> None:
+def rates_written(rows: list[Entry], now: int) -> Iterator[Command]:
     """The last minute of every user, for the per-minute limit."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -217,14 +214,12 @@ def rebuild_rates(rows: list[Entry], now: int) -> None:
     for entry in rows:
         if entry.key is not None and entry.created_us > now - MINUTE:
             recent[str(entry.key[0])] = (entry.user_id, entry.created_us)
-    with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
-        for request_id, (user_id, at) in recent.items():
-            batch.zadd(f"ratelimit:{user_id}", {request_id: at})
-            batch.pexpire(f"ratelimit:{user_id}", 61_000)
-        batch.execute()
+    for request_id, (user_id, at) in recent.items():
+        yield "ZADD", f"ratelimit:{user_id}", at, request_id
+        yield "PEXPIRE", f"ratelimit:{user_id}", 61_000
 
 
-def rebuild_turns() -> None:
+def turns_written() -> Iterator[Command]:
     """Everybody's place in the split goes on where the last row of it was."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -236,22 +231,17 @@ def rebuild_turns() -> None:
             [TURNS_DAYS],
         )
         turns = {str(user_id): (turn + 1) % 100 for user_id, turn in cursor.fetchall()}
-    with reaching_redis(patiently=True) as redis:
-        for chunk in in_chunks(list(turns.items())):
-            redis.hset("quota:turns", mapping=dict(chunk))
+    yield from hash_written("quota:turns", turns)
 
 
-def rebuild_bans() -> None:
+def rebuild_bans(leader: Leader) -> None:
     """Redis's copy of the bans as PostgreSQL has them: those that it lost, and without those that were lifted."""
+    in_force = {f"banned:{ban.user_id}": ban for ban in SoftBan.objects.in_force(timezone.now())}
     with reaching_redis(patiently=True) as redis:
-        known = list(redis.scan_iter("banned:*", count=CHUNK))
-        with redis.pipeline() as batch:
-            if known:
-                batch.delete(*known)
-            for ban in SoftBan.objects.in_force(timezone.now()):
-                batch.set(f"banned:{ban.user_id}", ban.reason, exat=int(ban.until.timestamp()))
-            batch.execute()
+        lifted = [key for key in redis.scan_iter("banned:*", count=CHUNK) if key not in in_force]
+    leader.write([("DEL", key) for key in lifted])
+    leader.write(("SET", key, ban.reason, "EXAT", int(ban.until.timestamp())) for key, ban in in_force.items())
 
 
-def in_chunks(items: list[Item]) -> Iterable[list[Item]]:
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+def in_chunks(items: list[Item], size: int = CHUNK) -> Iterable[list[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -3,9 +3,9 @@
 Every script compares the server's `run_id` and the epoch of its data with what its process attached to, so a restart
 or a flush is noticed by the first call after it, in each process. That process attaches:
 
-1. One leader (an advisory lock in PostgreSQL) writes a new epoch, so that everybody has to attach, and compares the
-   data set with the one that PostgreSQL trusts and with how far the table has the stream. Older, other or empty: the
-   counters are built anew from the ledger.
+1. One leader (see `leadership`) writes a new epoch, so that every process has to attach, and compares the data set with
+   the one that PostgreSQL trusts and with how far the table has the stream. Older, other or empty: the counters are
+   built anew from the ledger.
 2. Each process hands in what this Redis does not know: open messages, attempts under way, and ends that are in neither
    the stream nor the table. Thus it does not matter how Redis writes its file: what is missing in it that anybody
    knew comes back.
@@ -19,15 +19,19 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from django.db import connection, transaction
+from django.utils import timezone
 
-from . import clock
+from accounts.deadline import at_most
+
 from .changes import renew_everyone
 from .flights import End, Flight, TableRow
 from .ids import is_after
+from .leadership import Command, Leader, assert_lock_is_held, recovery_lock
 from .ledger import STREAM, in_table, pending
 from .models import GatewayProcess, LedgerState
 from .rebuilding import rebuild_bans, rebuild_counters, requests_counted
@@ -38,16 +42,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECOVERY_LOCK = 0x1AFAC701
 TRUSTED = ("confirming", "open")
+# How long a step may take that counts no rows: PostgreSQL may be frozen.
+STEP_SECONDS = 30.0
+# A process of the register that has no lease for so long is not one that is only just joining.
+FORGOTTEN_SECONDS = 300
 
 
 def attach(process: Process) -> None:
     """Join the Redis that is there now, making it whole first if nobody has."""
-    register(process.id)
-    epoch = trusted_epoch() or recover()
-    hand_in(process, epoch)
-    process.execute("attest", {"epoch": epoch})
+    with at_most(STEP_SECONDS):
+        register(process.id)
+        epoch = trusted_epoch()
+    # How long this takes grows with the rows of the day.
+    epoch = epoch or recover()
+    with at_most(STEP_SECONDS):
+        hand_in(process, epoch)
+        process.execute("attest", {"epoch": epoch})
     # The process takes on the new epoch last: an end told to Redis before its hold is back there would be lost.
     process.epoch = epoch
 
@@ -57,6 +68,18 @@ def register(process_id: str) -> None:
     GatewayProcess.objects.get_or_create(
         pk=UUID(process_id), defaults={"host": socket.gethostname()[:128], "pid": os.getpid()}
     )
+
+
+def strike_off(dead: Iterable[str]) -> None:
+    """Forget processes whose holds were settled: those named, and any that has had no lease for long, because the one
+    that settled its holds died before it could say so. A recovery would wait for each of them."""
+    GatewayProcess.objects.filter(pk__in=[UUID(process) for process in dead]).delete()
+    with reaching_redis() as redis:
+        alive = {UUID(process) for process in redis.zrange("budget:leases", 0, -1)}
+        is_open = redis.hget("budget:redis", "state") == "open"
+    if is_open:
+        long_ago = timezone.now() - timedelta(seconds=FORGOTTEN_SECONDS)
+        GatewayProcess.objects.filter(started_at__lt=long_ago).exclude(pk__in=alive).delete()
 
 
 def trusted_epoch() -> str | None:
@@ -70,41 +93,44 @@ def trusted_epoch() -> str | None:
 
 
 def recover() -> str:
-    """Bring this Redis to the state `confirming` (or `open`, with nobody to wait for); its new epoch."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        # One leader at a time; if it dies the lock goes with its session and the next one begins again. The others
-        # do not wait for long: their calls are answered that the counters are being made whole.
-        cursor.execute("SET LOCAL lock_timeout = '2s'")
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [RECOVERY_LOCK])
+    """Bring this Redis to the state `confirming` (or `open`, with no process to wait for); its new epoch."""
+    with recovery_lock():
         if epoch := trusted_epoch():
             return epoch
         with reaching_redis(patiently=True) as redis:
-            run = redis.info("server")["run_id"]
-            known = redis.hgetall("budget:redis")
-            now, epoch = redis_clock(), uuid4().hex
-            # From here on every script of everyone else answers `attach`.
-            redis.hset("budget:redis", mapping={"run": run, "epoch": epoch, "state": "rebuilding", "since": now})
-        LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
-        # Locked: the drainer does not read or move rows while they are being counted.
-        ledger = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)
-        if ledger.dataset is not None:
-            # Not the first start: announcements of the last seconds may be lost, so each process loads anew.
-            renew_everyone()
-        if is_whole(known, ledger):
-            logger.info("Redis restarted with its data; waiting for every process to confirm")
-        else:
-            first = ledger.dataset is None
-            logger.log(
-                logging.INFO if first else logging.ERROR,
-                "Budget counters begun" if first else "Error: Redis came back without all its data; Budget rebuilt",
-            )
-            forget_the_dataset()
-            rebuild_counters(ledger.last_stream_id, now)
-            ledger.dataset = uuid4()
-            ledger.save(update_fields=["dataset"])
-        rebuild_bans()
-        open_or_confirm(str(ledger.dataset), now)
-    return epoch
+            known, run = redis.hgetall("budget:redis"), redis.info("server")["run_id"]
+        # Still ours? Who stood still before it read `known` finds its session ended; who stands still after it finds
+        # that the claim of what it read is refused.
+        assert_lock_is_held()
+        leader = Leader(known, run)
+        with leader.showing_life():
+            rebuild(leader, known)
+    return leader.epoch
+
+
+def rebuild(leader: Leader, known: dict[str, str]) -> None:
+    LedgerState.objects.get_or_create(pk=LedgerState.ONLY)
+    # Locked: the drainer does not read or move rows while they are being counted.
+    ledger = LedgerState.objects.select_for_update().get(pk=LedgerState.ONLY)
+    if ledger.dataset is not None:
+        # Not the first start: announcements of the last seconds may be lost, so each process loads anew.
+        leader.write(renew_everyone())
+    if is_whole(known, ledger):
+        logger.info("Redis restarted with its data; waiting for every process to confirm")
+    else:
+        first = ledger.dataset is None
+        logger.log(
+            logging.INFO if first else logging.ERROR,
+            "Budget counters begun" if first else "Error: Redis came back without all its data; Budget rebuilt",
+        )
+        # Should this leader fail half-way, the next one must not take the data set for the trusted one: rebuilding
+        # moves the stream's last id up to the table's mark, and by that alone an older data set would look whole.
+        leader.write([("HDEL", "budget:redis", "dataset")])
+        rebuild_counters(leader, ledger.last_stream_id)
+        ledger.dataset = uuid4()
+        ledger.save(update_fields=["dataset"])
+    rebuild_bans(leader)
+    leader.write(open_or_confirm(str(ledger.dataset), leader.now))
 
 
 def is_whole(known: dict[str, str], ledger: LedgerState) -> bool:
@@ -114,24 +140,16 @@ def is_whole(known: dict[str, str], ledger: LedgerState) -> bool:
     return not is_after(ledger.last_stream_id, last_generated_id())
 
 
-def forget_the_dataset() -> None:
-    """Should this leader fail half-way, the next one must not take the data set for the trusted one: rebuilding moves
-    the stream's last id up to the table's mark, and by that alone an older data set would look whole."""
-    with reaching_redis(patiently=True) as redis:
-        redis.hdel("budget:redis", "dataset")
-
-
-def open_or_confirm(dataset: str, now: int) -> None:
+def open_or_confirm(dataset: str, now: int) -> list[Command]:
+    """The last writes of a leader: after them the scripts serve, on free routes until every process has confirmed."""
     expected = [process.hex for process in GatewayProcess.objects.values_list("pk", flat=True)]
-    with reaching_redis(patiently=True) as redis, redis.pipeline() as batch:
-        batch.delete("budget:expected")
-        if expected:
-            batch.sadd("budget:expected", *expected)
-            # One that died unseen has no lease here; with one it is swept like the others, and struck off the list.
-            batch.zadd("budget:leases", dict.fromkeys(expected, now), nx=True)
-        state = "confirming" if expected else "open"
-        batch.hset("budget:redis", mapping={"dataset": dataset, "state": state, "since": now})
-        batch.execute()
+    commands: list[Command] = [("DEL", "budget:expected")]
+    for process in expected:
+        commands.append(("SADD", "budget:expected", process))
+        # One that died unseen has no lease here; with one it is swept like the others, and struck off the list.
+        commands.append(("ZADD", "budget:leases", "NX", now, process))
+    state = "confirming" if expected else "open"
+    return [*commands, ("HSET", "budget:redis", "dataset", dataset, "state", state, "since", now)]
 
 
 def hand_in(process: Process, epoch: str) -> None:
@@ -172,13 +190,6 @@ def ends_to_tell_again(process: Process) -> list[tuple[Flight, End, TableRow | N
     written = in_table(flight.key for flight, _ in missing)
     found = [(flight, end, written.get(flight.key)) for flight, end in missing]
     return [(flight, end, row) for flight, end, row in found if row is None or row.takes(estimated=end.estimated)]
-
-
-def redis_clock() -> int:
-    """Microseconds since the epoch as the scripts see them."""
-    with reaching_redis() as redis:
-        seconds, microseconds = redis.time()
-    return int(seconds) * clock.SECOND + int(microseconds) + clock.shift()
 
 
 def last_generated_id() -> str:

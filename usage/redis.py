@@ -101,6 +101,13 @@ def reaching_redis(*, patiently: bool = False) -> Iterator[Any]:
         raise RedisAway from error
 
 
+def run_patiently(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A script of a recovery, which may move a lot: on a connection of its own, not on the line of the calls."""
+    with reaching_redis(patiently=True) as redis:
+        status, *pairs = redis.eval(script(name).text, 0, orjson.dumps(call))
+    return status, dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
 def run_script(name: str, call: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Run a script; its status and its named values."""
     loaded, payload = script(name), orjson.dumps(call)

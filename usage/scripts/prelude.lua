@@ -15,6 +15,7 @@
 --   budget:resolved:<r>:<a> text   "<cost> <charged>": what an estimate moved the day's counter and the user's by, until
 --                                  the true usage replaces it
 --   budget:ticked           int    when a process last showed life
+--   budget:leader           text   the leader of a recovery shows life: its epoch, for ten seconds
 --   budget:expected         set    processes that have not handed in since Redis came back
 --   budget:handed           set    ends that were handed in
 --   budget:unreadable       hash   records that could not be read, put aside for a person
