@@ -208,6 +208,8 @@ class Ledger(RuleBasedStateMachine):
             self.model.asked[call.ticket.request_id].orphan = True
         for request in dead.messages:
             self.model.asked[request].orphan = True
+        # Ends that Redis did not take die with their process: the sweep settles those attempts, and charges nothing.
+        self.model.swept |= {(flight.request_id, flight.attempt) for flight in dead.in_flight.values()}
         self.only_in_redis, self.snapshot = True, None
         self.tick(self.processes[place])
 
@@ -390,8 +392,8 @@ class Ledger(RuleBasedStateMachine):
             self.compare_quota(user, today)
 
     def compare_charge(self, truth: Truth, cost: int, charged: int) -> None:
-        """The payer's amount is the cost or, of an unusable answer, nothing. Where the process was taken for dead it
-        may lie between: at what was left of the day."""
+        """The payer's amount is the cost or, of an unusable answer, nothing. Where the process died or was taken for
+        dead it may be anything between: at most what was left of the day."""
         assert 0 <= charged <= cost
         if truth.usable and not truth.unsent and (truth.request, truth.attempt) not in self.model.swept:
             assert charged == cost, truth
