@@ -41,7 +41,7 @@ HEADER_SECONDS = 10
 # After SIGTERM, how long a connection may wait for its next request.
 LEAVING_SECONDS = 5
 # In one turn of the loop: high enough for a crowd, low enough that the workers share it.
-ACCEPTED_AT_ONCE = 32
+ACCEPTED_AT_ONCE = 8
 # A body has this long, and this much longer for what has come: 512 kbit/s fill 8 MiB in time.
 BODY_SECONDS = 20.0
 BODY_BYTES_PER_SECOND = 64 * 1024
