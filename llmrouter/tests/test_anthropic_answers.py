@@ -54,6 +54,18 @@ def streamed(pro: Talker, standin: ProviderStandIn, *events: Any, **how: Any) ->
     return added_up(events_of(pro.complete(model="claude-sonnet-4", stream=True)))
 
 
+def test_a_stream_that_answers_a_plain_call_is_put_together(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["anthropic"].faults = [streams(begins(), says("a"), says("b"), *ends(), last="")]
+    response = asked(pro)
+    assert (response["X-IAF-Provider"], response.json()["choices"][0]["message"]["content"]) == ("anthropic", "ab")
+    assert rows()[0].tokens_output == 20
+
+
+def test_a_stream_for_a_plain_call_that_breaks_off_is_a_failure(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["anthropic"].faults = [streams(begins(), says("a"), last="")]
+    assert asked(pro)["X-IAF-Provider"] != "anthropic"
+
+
 def test_an_answer_without_a_usage_is_one(pro: Talker, standin: ProviderStandIn) -> None:
     standin["anthropic"].faults = [error(200, whole([TEXT], usage=None))]
     assert asked(pro)["X-IAF-Provider"] == "anthropic"
