@@ -1,89 +1,151 @@
-"""Answers in the shapes that providers document or were reported to send (`corpus`, written by us), through each door,
-read by OpenAI's own client code. A line of a file is one answer, `whole` or a `stream`, and what it `means`."""
+"""Every shape of answer that a provider is known to give, through every door, whole and streamed."""
 
 import json
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
+import openai
 import pytest
-from openai._models import construct_type
-from openai.lib.streaming.chat import ChatCompletionStreamState
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.standins.provider import ProviderStandIn, error
+from billing.money import dollars
+from llmrouter.providers.registry import PROVIDERS
+from tests.standins.provider import ProviderStandIn
+from usage import budget
 
-from .scripted import streams
-from .talking import Talker, events_of, rows, text_of
-from .test_dialects_of_providers import serve_by
+from .clients import Answered, answered, as_event_source, by_iter_lines, streamed_by_sdk, strict_json, whole_by_sdk
+from .scripted import added_up
+from .shapes import CORPUS, Shape, all_shapes, play
+from .talking import Talker, rows
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
+SHAPES = all_shapes()
+DOORS = {"v1": "/v1/chat/completions", "v2": "/api/v2/chat"}
+ASKED = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "Bonjour"}],
+    "max_tokens": 300,
+}
+STREAMED = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+THOUGHTS = ("reasoning", "reasoning_content")
 
-CORPUS = [
-    pytest.param(path.stem, json.loads(line), id=f"{path.stem} {number}")
-    for path in sorted(Path(__file__).with_name("corpus").glob("*.jsonl"))
-    for number, line in enumerate(path.read_text().splitlines(), 1)
-]
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+@pytest.fixture(params=SHAPES, ids=[shape.id for shape in SHAPES])
+def shape(request: Any, standin: ProviderStandIn, settings: Any, db: None) -> Shape:
+    found: Shape = request.param
+    play(found, standin, settings)
+    return found
 
 
-def play(provider: str, answer: dict[str, Any], standin: ProviderStandIn, settings: Any) -> None:
-    serve_by(provider, standin, settings)
-    if "whole" in answer:
-        standin[provider].faults = [error(200, answer["whole"])]
+def test_every_provider_has_its_shapes() -> None:
+    """And every file says what is in it."""
+    assert {shape.provider for shape in SHAPES} == set(PROVIDERS) - {"demo"}
+    files = {f"{path.parent.name}/{path.name}" for kind in ("json", "sse") for path in CORPUS.glob(f"*/*.{kind}")}
+    assert files == {shape.id for shape in SHAPES}
+
+
+def test_every_door_reads_it(shape: Shape, pro: Talker) -> None:
+    check = failed if shape.fails else read
+    holds = [(check(shape, door, pro, stream=False), check(shape, door, pro, stream=True))[1] for door in DOORS]
+    assert budget.counters().held == 0
+    if shape.fails:
         return
-    events = [f"{event}\n\n".encode() if isinstance(event, str) else event for event in answer["stream"]]
-    standin[provider].faults = [streams(*events, last="" if provider == "anthropic" else "[DONE]")]
-
-
-def read_whole(response: Any) -> ChatCompletion:
-    completion = construct_type(type_=ChatCompletion, value=response.json())
-    assert isinstance(completion, ChatCompletion)
-    return completion
-
-
-def read_stream(response: Any) -> ChatCompletion:
-    """As OpenAI's client adds it up."""
-    state = ChatCompletionStreamState()
-    for event in events_of(response)[:-1]:
-        chunk = construct_type(type_=ChatCompletionChunk, value=event)
-        assert isinstance(chunk, ChatCompletionChunk)
-        state.handle_chunk(chunk)
-    return state.current_completion_snapshot
-
-
-@pytest.mark.parametrize(("provider", "answer"), CORPUS)
-@pytest.mark.parametrize("asks_for_stream", [False, True], ids=["asked whole", "asked streamed"])
-def test_openais_client_reads_what_it_means(
-    pro: Talker, standin: ProviderStandIn, settings: Any, provider: str, answer: Any, *, asks_for_stream: bool
-) -> None:
-    """A whole answer to who asked for a stream, and the reverse, too: some providers do that."""
-    play(provider, answer, standin, settings)
-    response = pro.complete(stream=asks_for_stream, tools=[TOOL], stream_options={"include_usage": True})
-    assert (response.status_code, response["X-IAF-Provider"]) == (200, provider)
-    completion = read_stream(response) if asks_for_stream else read_whole(response)
-    (choice,), means = completion.choices, answer["means"]
-    assert (choice.message.content or "", choice.finish_reason) == (means.get("text", ""), means["reason"])
-    calls = [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls or ()]  # type: ignore[union-attr]
-    assert calls == [tuple(call) for call in means.get("calls", ())]
-    said = choice.message.model_dump()
-    assert (said.get("reasoning") or said.get("reasoning_content") or "") == means.get("reasoning", "")
-    assert completion.usage is not None
-    assert [completion.usage.prompt_tokens, completion.usage.completion_tokens] == means["tokens"]
-    (row,) = rows()
-    assert ([row.tokens_input, row.tokens_output], row.estimated) == (means["tokens"], False)
-
-
-@pytest.mark.parametrize(("provider", "answer"), CORPUS)
-def test_v2_reads_what_it_means(
-    pro: Talker, standin: ProviderStandIn, settings: Any, provider: str, answer: Any
-) -> None:
-    play(provider, answer, standin, settings)
-    if "stream" in answer:
-        events = events_of(pro.post(stream=True))
-        account, text = events[-2], text_of(events)
+    bills = [(row.cost_usd, row.estimated) for row in rows()]
+    if shape.expected["cost"] == "hold":
+        assert bills == [(hold, True) for hold in holds for _ in range(2)]
     else:
-        account = pro.say()
-        text = account["response"]
-    means = answer["means"]
-    assert (text, account["finish_reason"], account["provider"]) == (means.get("text", ""), means["reason"], provider)
-    assert [account["tokens"]["input"], account["tokens"]["output"]] == means["tokens"]
+        assert bills == [(Decimal(shape.expected["cost"]), False)] * 4
+
+
+def ask(door: str, pro: Talker, *, stream: bool) -> tuple[Answered, Decimal]:
+    """What the door answers, and what was held meanwhile (of a stream)."""
+    response = pro.send(DOORS[door], STREAMED if stream else ASKED)
+    held = dollars(budget.counters().held)
+    return answered(response), held
+
+
+def read(shape: Shape, door: str, pro: Talker, *, stream: bool) -> Decimal:
+    answer, held = ask(door, pro, stream=stream)
+    assert answer.status == 200, answer.body
+    if stream:
+        check_stream(shape, door, answer)
+    elif door == "v1":
+        check_completion(shape, whole_by_sdk(answer).model_dump())
+        assert strict_json(answer.body)["choices"]
+    else:
+        check_account(shape, strict_json(answer.body))
+    return held
+
+
+def check_stream(shape: Shape, door: str, answer: Answered) -> None:
+    events = as_event_source(answer)
+    assert {kind for kind, _ in events} == {"message"}
+    data = [text for _, text in events]
+    assert data[-1] == "[DONE]"
+    assert by_iter_lines(answer) == data
+    parsed = [strict_json(text) for text in data[:-1]]
+    assert added_up(parsed)["reasons"] == [shape.expected["finish"]]
+    assert added_up(parsed)["content"] == shape.text
+    if door == "v1":
+        check_completion(shape, streamed_by_sdk(answer).model_dump())
+    else:
+        check_account(shape, parsed[-1])
+
+
+def check_completion(shape: Shape, completion: dict[str, Any]) -> None:
+    """An answer in OpenAI's form, put together by OpenAI's SDK."""
+    expected, (choice,) = shape.expected, completion["choices"]
+    message = choice["message"]
+    assert message["role"] == "assistant"
+    assert (message["content"] or "") == shape.text
+    assert message["refusal"] == expected.get("refusal")
+    assert thoughts_of(message) == expected.get("reasoning", "")
+    assert calls_of(message) == expected.get("calls", [])
+    assert len(message.get("annotations") or ()) == expected.get("annotations", 0)
+    assert expected.get("signature", "") in json.dumps(message)
+    assert choice["finish_reason"] == expected["finish"]
+    check_usage(shape, completion["usage"])
+
+
+def thoughts_of(message: dict[str, Any]) -> str:
+    return next((text for name in THOUGHTS if (text := message.get(name))), "")
+
+
+def calls_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = message.get("tool_calls") or ()
+    assert all(call["id"] and call["type"] == "function" for call in calls)
+    return [
+        {"name": call["function"]["name"], "arguments": json.loads(call["function"]["arguments"])} for call in calls
+    ]
+
+
+def check_usage(shape: Shape, usage: dict[str, Any]) -> None:
+    expected = shape.expected
+    if "tokens" in expected:
+        assert [usage["prompt_tokens"], usage["completion_tokens"]] == expected["tokens"]
+        assert usage["total_tokens"] == sum(expected["tokens"])
+        assert usage["prompt_tokens_details"]["cached_tokens"] == expected.get("cached", 0)
+    if expected["cost"] != "hold":
+        assert Decimal(str(usage["cost"])) == Decimal(expected["cost"])
+
+
+def check_account(shape: Shape, account: dict[str, Any]) -> None:
+    """What `/api/v2/chat` tells of an answer."""
+    assert account["response"] == shape.text
+    assert account["finish_reason"] == shape.expected["finish"]
+    if "tokens" in shape.expected:
+        assert list(account["tokens"].values()) == shape.expected["tokens"]
+    assert account["provider"] == shape.provider
+
+
+def failed(shape: Shape, door: str, pro: Talker, *, stream: bool) -> None:
+    """An answer that is none: refused with a status before its first word, and by an event behind it."""
+    answer, _ = ask(door, pro, stream=stream)
+    if not (stream and shape.text):
+        assert answer.status in (502, 503), answer.body
+        assert strict_json(answer.body)["error"]
+        return
+    events = [strict_json(text) for _, text in as_event_source(answer) if text != "[DONE]"]
+    found = added_up(events)
+    assert (found["content"], found["reasons"]) == (shape.text, [])
+    assert found["error"]["code"]
+    with pytest.raises(openai.APIError):
+        streamed_by_sdk(answer)
