@@ -6,17 +6,23 @@ from .catalogue import Route
 from .prices import cost_of
 from .types import Chat, Reply, Tokens
 
-# What frames a message, and what a provider adds to its prompt to explain tools: bounds, in tokens.
+# Bounds in tokens; docs/guarantees.md says what each is proven from. What frames a message:
 TOKENS_PER_MESSAGE = 16
+# What a provider adds to its prompt to explain tools:
 TOKENS_FOR_TOOLS = 512
+# What a model's template puts before the messages, by a part of the model's name. (That of the other models known is
+# less than the frame of one message in JSON, which is no token upstream.)
+PREAMBLES = {"gpt-oss": 128}
 # No fewer output tokens than this are clamped to (or what was asked, if that is less).
 FEWEST_TOKENS = 256
 
 
-def input_bound(chat: Chat, image_tokens: int) -> int:
-    """No tokenizer makes more tokens of a text than it has bytes."""
+def input_bound(chat: Chat, image_tokens: int, upstream: str = "") -> int:
+    """No tokenizer makes more tokens of a text than it has bytes, in the form in which it is split."""
     tools = TOKENS_FOR_TOOLS if chat.has_tools else 0
-    return chat.input_bytes + TOKENS_PER_MESSAGE * len(chat.messages) + tools + chat.images * image_tokens
+    preamble = sum(tokens for part, tokens in PREAMBLES.items() if part in upstream)
+    text = chat.input_bytes + chat.growth + TOKENS_PER_MESSAGE * len(chat.messages)
+    return text + tools + preamble + chat.images * image_tokens
 
 
 def offer_of(route: Route, chat: Chat, max_tokens: int) -> Offer:
@@ -24,7 +30,7 @@ def offer_of(route: Route, chat: Chat, max_tokens: int) -> Offer:
     cap = min(max_tokens, route.max_output_tokens)
     if route.free or route.prices is None:
         return Offer(route.provider, route.upstream, cap)
-    tokens = input_bound(chat, route.image_tokens or 0) + chat.thoughts_for(route.connection.provider)
+    tokens = input_bound(chat, route.image_tokens or 0, route.upstream) + chat.thoughts_for(route.connection.provider)
     input_cost = cost_of(tokens, route.prices.dearest_input)
     return Offer(
         provider=route.provider,

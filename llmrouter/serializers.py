@@ -1,6 +1,7 @@
 """JSON -> `Chat`: the shape of it, and nothing of rights, money or state. By hand, because it is the chat's path."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .bodies import parsed_json
 from .errors import InvalidChat
+from .normalised import growth
 from .offered import left_aside, refuse_what_is_not_sold
 from .types import Chat, Message
 
@@ -43,12 +45,25 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return parsed
 
 
-def weight(value: Any) -> int:
-    """Its length as JSON; refuses nesting too deep to be sent on."""
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Bytes of a value as JSON, and by how many more it can be longer once it is normalised."""
+
+    size: int
+    growth: int
+
+    @property
+    def most(self) -> int:
+        return self.size + self.growth
+
+
+def weight(value: Any) -> Weight:
+    """Refuses nesting too deep to be sent on."""
     for _level in range(MARGIN_OF_DEPTH):
         value = [value]
     try:
-        return len(orjson.dumps(value)) - 2 * MARGIN_OF_DEPTH
+        text = orjson.dumps(value)
+        return Weight(len(text) - 2 * MARGIN_OF_DEPTH, growth(text))
     except orjson.JSONEncodeError as error:
         raise InvalidChat(_("the body is nested too deeply")) from error
 
@@ -60,12 +75,14 @@ def parse_v2(body: bytes) -> Chat:
     refuse_what_is_not_sold(given, V2_ONLY)
     messages = v2_messages(given)
     parameters = {"temperature": number(given, "temperature", 0, 2, default=DEFAULT_TEMPERATURE)}
+    weighed = weight(messages)
     return Chat(
         model=text(given, "model", default=DEFAULT_MODEL),
         messages=messages,
         max_tokens=whole(given, "max_tokens", default=DEFAULT_MAX_TOKENS),
         parameters=parameters,
-        input_bytes=weight(messages),
+        input_bytes=weighed.size,
+        growth=weighed.growth,
         stream=flag(given, "stream"),
         left_aside=left_aside(given, V2_READ),
     )

@@ -31,10 +31,12 @@ class Chat:
     parameters: Mapping[str, Any]
     # UTF-8 bytes of the upstream JSON of messages, tools and response format, images not included.
     input_bytes: int
+    # By how many bytes that JSON can be longer for a tokenizer that normalises it first.
+    growth: int = 0
     images: int = 0
     stream: bool = False
     stream_usage: bool = False
-    # Bytes of thoughts in the messages, by field: sent to, and held for, providers that know the field.
+    # Bytes of thoughts in the messages, by field, in their longest form: sent to, and held for, providers that know it.
     thought_bytes: Mapping[str, int] = field(default_factory=dict)
     # The answer is to call functions as in 2023 (`function_call`), not tools.
     calls_functions: bool = False

@@ -231,8 +231,8 @@ def weight_of_thoughts(messages: list[Message]) -> dict[str, int]:
         if message["role"] != "assistant":
             continue
         for name in THOUGHTS.keys() & message.keys():
-            found[name] = found.get(name, 0) + weight({name: message[name]})
+            found[name] = found.get(name, 0) + weight({name: message[name]}).most
         for call in message.get("tool_calls", ()):
             if beside := {name: call[name] for name in BESIDE_A_CALL if name in call}:
-                found["extra_content"] = found.get("extra_content", 0) + weight(beside)
+                found["extra_content"] = found.get("extra_content", 0) + weight(beside).most
     return found

@@ -30,14 +30,15 @@ def parse_v1(body: bytes) -> Chat:
     messages = messages_of(given)
     urls = image_urls(messages)
     bare = [without_thoughts(message) for message in messages]
-    weighed = [bare, parameters.get("tools"), parameters.get("response_format")]
+    weighed = weight([bare, parameters.get("tools"), parameters.get("response_format")])
     options = given.get("stream_options")
     return Chat(
         model=text(given, "model", default=""),
         messages=messages,
         max_tokens=cap_of(given),
         parameters=parameters,
-        input_bytes=weight(weighed) - sum(len(url.encode()) for url in urls),
+        input_bytes=weighed.size - sum(len(url.encode()) for url in urls),
+        growth=weighed.growth,
         thought_bytes=weight_of_thoughts(messages),
         images=len(urls),
         stream=flag(given, "stream"),
