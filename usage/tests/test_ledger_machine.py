@@ -38,6 +38,7 @@ from usage.redis import client, run_script
 
 from . import redis_file
 from .calls import ask
+from .ledger_audit import compare
 from .ledger_model import BUDGET, LANES, TIERS, Asked, Call, Model, Truth
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
@@ -346,7 +347,7 @@ class Ledger(RuleBasedStateMachine):
             return
         try:
             self.come_to_rest()
-            self.compare()
+            compare(self.model, day_of(self.now()))
         finally:
             for each in self.patches:
                 each.stop()
@@ -363,46 +364,6 @@ class Ledger(RuleBasedStateMachine):
             pass
         with self.hands_of(self.processes[0]):
             budget.counters()
-
-    def compare(self) -> None:
-        """One row per attempt, exact or an estimate that is no less; counters as the table has them; nothing held."""
-        rows = {(str(row.request_id), row.attempt): row for row in UsageLog.objects.all()}
-        truths = {(truth.request, truth.attempt): truth for truth in self.model.truths}
-        assert rows.keys() - truths.keys() == set()
-        assert all(truth.unsent for key, truth in truths.items() if key not in rows)
-        for key, truth in ((key, truths[key]) for key in rows):
-            said = nano_nearest(rows[key].cost_usd)
-            assert said >= (truth.cost or 0) if rows[key].estimated else said == truth.cost, (key, said, truth)
-            self.compare_charge(truth, nano_nearest(rows[key].cost_usd), nano_nearest(rows[key].payers_amount))
-        assert not DeadLetter.objects.exists()
-        assert not list(client().scan_iter("budget:holds:*"))
-        today = day_of(self.now())
-        spent = nano_nearest(Decimal(client().get("budget:today:usd")))
-        in_table = sum(nano_nearest(r.cost_usd) for k, r in rows.items() if truths[k].day == today)
-        if today not in self.model.resets:
-            assert spent == in_table
-        assert int(client().get(f"budget:{today}:held")) == 0
-        own = client().hgetall(f"budget:{today}:users")
-        for user in TIERS:
-            theirs = [(truths[k], r) for k, r in rows.items() if (truths[k].day, truths[k].user) == (today, user)]
-            charged = sum(nano_nearest(row.payers_amount) for _, row in theirs)
-            assert (int(own.get(f"{user}:spent", 0)), int(own.get(f"{user}:held", 0))) == (charged, 0)
-            waived = sum(nano_nearest(row.cost_usd - row.payers_amount) for _, row in theirs)
-            assert int(own.get(f"{user}:waived", 0)) == waived
-            self.compare_quota(user, today)
-
-    def compare_charge(self, truth: Truth, cost: int, charged: int) -> None:
-        """The payer's amount is the cost or, of an unusable answer, nothing. Where the process died or was taken for
-        dead it may be anything between: at most what was left of the day."""
-        assert 0 <= charged <= cost
-        if truth.usable and not truth.unsent and (truth.request, truth.attempt) not in self.model.swept:
-            assert charged == cost, truth
-
-    def compare_quota(self, user: int, today: date) -> None:
-        said = int(client().hget(f"quota:{today}", user) or 0)
-        asked = [a for a in self.model.asked.values() if (a.user, a.day) == (user, today)]
-        sure = sum(a.counts and not a.orphan for a in asked)
-        assert sure <= said <= sure + sum(a.orphan for a in asked), (user, said, sure)
 
 
 def test_the_promises_hold_in_any_order(settings: Any) -> None:
