@@ -12,6 +12,9 @@ from .tool_calls import ToolCalls
 from .usage_reader import believable, larger
 
 TEXTS = frozenset({"content", "refusal", "reasoning", "reasoning_content"})
+LISTS = ("annotations", "reasoning_details")
+# An index beyond this is a mistake of the provider's.
+MOST_ENTRIES = 1_000_000
 
 
 def said_in(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +58,8 @@ class StreamNormaliser:
         self._reason: str | None = None
         self._calls = ToolCalls()
         self._halves = Halves()
+        # How many entries of each list the client has.
+        self._entries: dict[str, int] = {}
         self._tokens: Tokens | None = None
         self._cost: int | None = None
         self._usage_was_last = False
@@ -84,6 +89,9 @@ class StreamNormaliser:
             said = {name: self._whole_text(name, value) for name, value in said.items()}
         if calls := self._calls.add(calls_in(given)):
             said["tool_calls"] = [self._whole_call(call) for call in calls] if halved else calls
+        for name in LISTS:
+            if name in said:
+                said[name] = [self._numbered(name, entry) for entry in said[name]]
         if spoken_bytes(said):
             self.spoke, self._usage_was_last = True, False
         return said
@@ -112,6 +120,13 @@ class StreamNormaliser:
         if not self.spoke and not delta and reason == STOP:
             raise Empty(self._tokens, self._cost)
         return Piece(delta=delta, finish_reason=reason)
+
+    def _numbered(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """An entry with its index: OpenAI's clients raise for one without, where a list comes in several deltas."""
+        given, count = entry.get("index"), self._entries.get(name, 0)
+        index = given if type(given) is int and 0 <= given < MOST_ENTRIES else count
+        self._entries[name] = max(count, index + 1)
+        return entry if index is given else {**entry, "index": index}
 
     def _whole_text(self, name: str, value: Any) -> Any:
         return self._halves.join(name, value) if isinstance(value, str) else without_halves(value)

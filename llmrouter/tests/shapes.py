@@ -95,8 +95,11 @@ def configured(provider: str, standin: ProviderStandIn) -> dict[str, str]:
 
 def serve_only_by(provider: str, standin: ProviderStandIn, settings: Any) -> None:
     """`gpt-4o` by this provider, and no other to fall back to."""
-    settings.ENVIRONMENT = configured(provider, standin)
-    settings.GROQ_BILLING = "paid"
+    # Changed in place: each assignment to `settings` makes every later look-up one step deeper.
+    settings.ENVIRONMENT.clear()
+    settings.ENVIRONMENT.update(configured(provider, standin))
+    if settings.GROQ_BILLING != "paid":
+        settings.GROQ_BILLING = "paid"
     registry.forget_connections()
     Route.objects.filter(model_id="gpt-4o").update(provider=provider, upstream="m", list_prices={}, **PRICES)
     forget_catalogue()

@@ -21,7 +21,8 @@ SHAPES = all_shapes()
 DOORS = {"v1": "/v1/chat/completions", "v2": "/api/v2/chat"}
 ASKED = {
     "model": "gpt-4o",
-    "messages": [{"role": "user", "content": "Bonjour"}],
+    # As long as the longest prompt that a shape counts the tokens of.
+    "messages": [{"role": "user", "content": "Bonjour. " * 250}],
     "max_tokens": 300,
 }
 STREAMED = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
