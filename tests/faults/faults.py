@@ -137,6 +137,7 @@ def postgres_restarted(stage: Stage, _load: Load) -> list[str]:
 
 def postgres_away(stage: Stage, load: Load) -> list[str]:
     assert stage.postgres is not None
+    load.introduce_everyone()
     stage.postgres.kill()
     found = served_from_memory(load, 30, "away")
     stage.postgres.start()
@@ -146,6 +147,7 @@ def postgres_away(stage: Stage, load: Load) -> list[str]:
 
 def postgres_frozen(stage: Stage, load: Load) -> list[str]:
     assert stage.postgres is not None
+    load.introduce_everyone()
     stage.postgres.signal_all(signal.SIGSTOP)
     found = served_from_memory(load, 30, "frozen")
     stage.postgres.signal_all(signal.SIGCONT)
@@ -154,7 +156,7 @@ def postgres_frozen(stage: Stage, load: Load) -> list[str]:
 
 
 def served_from_memory(load: Load, seconds: float, how: str) -> list[str]:
-    """Everybody is known to every worker by now: calls are answered, not one as if its caller were unknown."""
+    """Each caller is known to each worker: calls are answered, and none as if its caller were unknown."""
     before = len(load.outcomes)
     time.sleep(seconds)
     meanwhile = load.outcomes[before:]

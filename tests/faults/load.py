@@ -14,6 +14,8 @@ Kind = Literal["plain", "stream", "hang-up"]
 KINDS: tuple[Kind, ...] = ("plain", "plain", "stream", "stream", "hang-up")
 THREADS = {"pro": 2, "student": 2, "enterprise": 4, "free": 1}
 PATIENCE_SECONDS = 60
+# So many connections at once that no worker takes them all.
+CROWD = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,17 @@ class Load:
             thread.join(PATIENCE_SECONDS + 10)
         self.outcomes += found
         return found
+
+    def introduce_everyone(self) -> None:
+        """Make each worker know each caller: connections are kept alive, so a worker may have met few of them."""
+        crowd = [self._connection() for _ in range(CROWD)]
+        for connection in crowd:
+            connection.connect()
+        for connection in crowd:
+            for person in self._people:
+                connection.request("GET", "/api/v2/models", headers={"Authorization": f"Bearer {person.key}"})
+                connection.getresponse().read()
+            connection.close()
 
     def statuses(self) -> Counter[int]:
         return Counter(outcome.status for outcome in self.outcomes)
