@@ -19,7 +19,7 @@ FEWEST_TOKENS = 256
 
 def input_bound(chat: Chat, image_tokens: int, upstream: str = "") -> int:
     """No tokenizer makes more tokens of a text than it has bytes, in the form in which it is split."""
-    tools = TOKENS_FOR_TOOLS if chat.has_tools else 0
+    tools = TOKENS_FOR_TOOLS if chat.has_schemas else 0
     preamble = sum(tokens for part, tokens in PREAMBLES.items() if part in upstream)
     text = chat.input_bytes + chat.growth + TOKENS_PER_MESSAGE * len(chat.messages)
     return text + tools + preamble + chat.images * image_tokens

@@ -68,6 +68,15 @@ def weight(value: Any) -> Weight:
         raise InvalidChat(_("the body is nested too deeply")) from error
 
 
+def layout(schemas: list[Any]) -> int:
+    """Tokens that a provider can add where it prints schemas again with line breaks: one before each part of a list or
+    an object, and one before its end. `[1,1,1]` has fewer bytes than that has tokens."""
+    if not any(schemas):
+        return 0
+    text = orjson.dumps(schemas)
+    return sum(text.count(mark) for mark in (b",", b"[", b"{", b"]", b"}"))
+
+
 def parse_v2(body: bytes) -> Chat:
     """The body of `POST /api/v2/chat`."""
     given = parse_object(body)

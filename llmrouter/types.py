@@ -48,6 +48,11 @@ class Chat:
     def has_tools(self) -> bool:
         return "tools" in self.parameters
 
+    @property
+    def has_schemas(self) -> bool:
+        """Tools, or an answer in a given form: some providers make a tool of that."""
+        return self.has_tools or self.parameters.get("response_format", {}).get("type") == "json_schema"
+
     def thoughts_for(self, provider: Provider) -> int:
         """Bytes of thoughts that go to this provider."""
         return sum(size for name, size in self.thought_bytes.items() if name in provider.thoughts)

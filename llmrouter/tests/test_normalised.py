@@ -1,5 +1,7 @@
 """A hold is a bound also where a tokenizer normalises the text before it splits it."""
 
+import json
+import re
 import sys
 from typing import Any
 from unicodedata import decomposition, normalize
@@ -138,3 +140,30 @@ def test_the_preamble_of_gpt_oss_is_held_for() -> None:
     chat = Chat("gpt-oss-120b", [{"role": "user", "content": "hi"}], None, {}, input_bytes=32)
     assert input_bound(chat, 0, "openai/gpt-oss-120b") >= 61 + 3 + 4 + 1
     assert input_bound(chat, 0, "openai/gpt-4o") == 32 + 16
+
+
+def printed_again(schema: Any) -> str:
+    """As templates do that explain tools: with line breaks and an indent."""
+    return json.dumps(schema, indent=4, ensure_ascii=False)
+
+
+# A run of blanks is one token; all else at worst a token a byte.
+TOKEN = re.compile(rb"\s+|.", re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "schema", [[1] * 500, [[]] * 500, {"a": [{}] * 200}, {"enum": list(range(10)) * 50}, ["a"] * 300]
+)
+@pytest.mark.parametrize("place", ["tools", "response_format"])
+def test_a_schema_that_is_printed_again_with_line_breaks_is_held_for(place: str, schema: Any) -> None:
+    body: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
+    if place == "tools":
+        tool = {"name": "f", "parameters": {"type": "object", "x": schema}}
+        body["tools"] = [{"type": "function", "function": tool}]
+    else:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"type": "object", "x": schema}},
+        }
+    printed = len(TOKEN.findall(printed_again(body[place]).encode()))
+    assert input_bound(parse_v1(orjson.dumps(body)), 0) >= printed + 512

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..errors import InvalidChat
 from ..offered import ONLY, effort_of, hides_thoughts, left_aside, one_of, plain_effort, refuse_what_is_not_sold
-from ..serializers import flag, number, parse_object, refuse_many, text, weight, whole
+from ..serializers import flag, layout, number, parse_object, refuse_many, text, weight, whole
 from ..types import Chat
 from .history import image_urls, messages_of, weight_of_thoughts, without_thoughts
 from .tools import drop_nulls, modern, settle_choice, tool_choice, tools
@@ -38,7 +38,7 @@ def parse_v1(body: bytes) -> Chat:
         max_tokens=cap_of(given),
         parameters=parameters,
         input_bytes=weighed.size - sum(len(url.encode()) for url in urls),
-        growth=weighed.growth,
+        growth=weighed.growth + layout([parameters.get("tools"), parameters.get("response_format")]),
         thought_bytes=weight_of_thoughts(messages),
         images=len(urls),
         stream=flag(given, "stream"),
