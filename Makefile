@@ -29,7 +29,7 @@ unit: .venv/installed-dev .venv/messages
 
 # Clients too heavy for every run (aider, LlamaIndex, LiteLLM, Continue, Node): minutes, and some 9 GB under var/clients.
 clients: .venv/installed-dev .venv/messages
-	$(BIN)/python -m pytest tests/clients/try_clients.py -rA
+	$(BIN)/python -m pytest tests/clients/try_clients.py tests/clients/try_corpus.py -rA
 
 # The promises under fire: every fault in turn (half an hour), a table, also in var/faults.md. FAULTS="Redis away" plays one.
 faults: .venv/installed-dev .venv/messages

@@ -49,12 +49,12 @@ def python_with(*packages: str) -> Path:
     return python
 
 
-def node_with(package: str) -> Path:
-    folder = KEPT / re.sub(r"\W+", "-", f"node {package}")
+def node_with(*packages: str) -> Path:
+    folder = KEPT / re.sub(r"\W+", "-", " ".join(["node", *packages]))
     if not (folder / "node_modules").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "install", "--silent", "--prefix", folder, package], cwd=folder, check=True)
-    version(run(["npm", "list", package], {}, cwd=folder))
+        subprocess.run(["npm", "install", "--silent", "--prefix", folder, *packages], cwd=folder, check=True)
+    version(run(["npm", "list", *packages], {}, cwd=folder))
     return folder
 
 
