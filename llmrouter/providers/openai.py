@@ -97,7 +97,7 @@ class PieceReader:
         chunk, halved = parsed_object(data, self._headers, self._connection, self._call, name=event.name)
         choice = _first(chunk.get("choices"))
         given = choice.get("delta")
-        if type(given) is not dict:
+        if type(given) is not dict or (not given and "message" in choice):
             given = self._delta_elsewhere(choice)
         delta = None if given is None else self._answer.delta(given, halved=halved)
         reason, logprobs, behind = choice.get("finish_reason"), choice.get("logprobs"), chunk.get("provider")
@@ -122,7 +122,8 @@ class PieceReader:
         """Some stream an answer that was whole: a message, or the text of 2022. Beside deltas it only repeats them."""
         if isinstance(message := choice.get("message"), dict):
             return None if self.spoke else message
-        return {"content": text} if isinstance(text := choice.get("text"), str) else None
+        text = choice.get("text") or choice.get("delta")
+        return {"content": text} if isinstance(text, str) else None
 
 
 def headers(connection: Connection, key: Key) -> dict[str, str]:
@@ -178,9 +179,12 @@ def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection
     if looks_like_events(text):
         # Asked for a whole answer, it streamed one.
         return read_whole(text, PieceReader(connection, call, answer_headers))
+    if (several := as_events(text)) is not None:
+        return read_whole(several, PieceReader(connection, call, answer_headers))
     parsed, _ = parsed_object(text, answer_headers, connection, call)
-    choice, usage = _first(parsed.get("choices")), parsed.get("usage")
-    if not isinstance(message := choice.get("message"), dict):
+    choice = _first(parsed.get("choices"))
+    message, usage = message_in(choice), usage_in(parsed, choice)
+    if message is None:
         raise Unclear("unreadable")
     return reply_of(
         message,
@@ -214,9 +218,27 @@ def parsed_object(
 
 
 def usage_in(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:
-    """Where a stream tells its usage: at the top, under Groq's own name, or in the choice (Moonshot)."""
+    """Where an answer tells its usage: at the top, under Groq's own name, or in the choice (Moonshot)."""
     extra = chunk.get("x_groq")
     return chunk.get("usage") or (extra.get("usage") if isinstance(extra, dict) else None) or choice.get("usage")
+
+
+def message_in(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The message of a whole answer; some give it as the delta of a stream, or as the text of 2022."""
+    for name in ("message", "delta"):
+        if isinstance(found := choice.get(name), dict):
+            return found
+    return {"content": text} if isinstance(text := choice.get("text"), str) else None
+
+
+def as_events(body: bytes) -> bytes | None:
+    """A stream whose chunks stand one on each line, without the frame of events; None where a body is none."""
+    if body.count(b"\n", 0, -1) == 0:
+        return None
+    lines = [line for part in body.split(b"\n") if (line := part.strip())]
+    if len(lines) < 2 or not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
+        return None
+    return b"".join(b"data: " + line + b"\n\n" for line in lines)
 
 
 def logprobs_in(given: Any) -> Any:
@@ -228,4 +250,6 @@ def without(fields: Mapping[str, Any], names: Set[str]) -> Mapping[str, Any]:
 
 
 def _first(choices: Any) -> dict[str, Any]:
+    if isinstance(choices, dict):
+        return choices
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}

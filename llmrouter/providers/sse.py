@@ -9,6 +9,7 @@ from ..errors import Unclear
 MOST_BYTES = 4 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = b" \t\r\n" + BYTE_ORDER_MARK
+ANEW = (b"{", b"[DONE]")
 FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
@@ -37,6 +38,8 @@ class EventReader:
         self._data: list[bytes] = []
         self._size = 0
         self._name = ""
+        # The event's name as its first data came.
+        self._first_name = ""
         self._begun = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
@@ -72,16 +75,39 @@ class EventReader:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            self._data.append(value)
-            self._size += len(value) + 1
-            if self._size > MOST_BYTES:
-                raise Unclear("too_large")
-        elif field == b"event":
+            return self._data_line(value)
+        if field == b"event":
             self._name = value.decode("utf-8", "replace")
         elif (known := field.strip().lower()) != field and known in (b"data", b"event"):
             # Not as the standard has it, but what it means is plain.
             return self._line(known + b":" + value)
         return None
+
+    def _data_line(self, value: bytes) -> Event | None:
+        """The event that this line ends, where a blank line is missing between two."""
+        while value.startswith(b"data:"):
+            # Some gateways frame twice what they pass on.
+            value = value[len(b"data:") :].lstrip()
+        ended = self._without_its_end() if self._data and self._begins_anew(value) else None
+        if not self._data:
+            self._first_name = self._name
+        self._data.append(value)
+        self._size += len(value) + 1
+        if self._size > MOST_BYTES:
+            raise Unclear("too_large")
+        return ended
+
+    def _begins_anew(self, value: bytes) -> bool:
+        """Some servers end an event with one line ending only. Behind an object another one never goes on with it."""
+        first = self._data[0]
+        return len(self._data) == 1 and value.startswith(ANEW) and first[:1] == b"{" and first.rstrip()[-1:] == b"}"
+
+    def _without_its_end(self) -> Event | None:
+        """The event so far; a name that came behind its data is that of the next one."""
+        behind, self._name = self._name, self._first_name
+        ended = self._dispatch()
+        self._name = "" if behind == self._first_name else behind
+        return ended
 
     def _dispatch(self) -> Event | None:
         data, name = b"\n".join(self._data), self._name

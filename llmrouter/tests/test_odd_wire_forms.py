@@ -202,3 +202,40 @@ def test_the_texts_of_two_fields_do_not_mix() -> None:
     assert halves.join("reasoning", "\ude00b") == "\ufffdb"
     assert halves.join("content", "\ude00") == "😀"
     assert not halves
+
+
+FRAMES: dict[str, Misbehaviour] = {
+    "no blank line between events": streams(
+        b"".join(b"data: " + json.dumps(event).encode() + b"\n" for event in ANSWER)
+    ),
+    "framed twice": streams(*(b"data: data: " + json.dumps(event).encode() + b"\n\n" for event in ANSWER)),
+    "a chunk on each line and no frame": streams(*(json.dumps(event).encode() + b"\n" for event in ANSWER), last=""),
+}
+
+
+@pytest.mark.parametrize("fault", FRAMES.values(), ids=FRAMES)
+def test_a_stream_in_another_frame_is_read(pro: Talker, standin: ProviderStandIn, fault: Misbehaviour) -> None:
+    assert read(pro, standin, fault) == "ab"
+    standin["openrouter"].faults = [fault]
+    assert pro.complete().json()["choices"][0]["message"]["content"] == "ab"
+    assert [(row.provider, row.estimated) for row in rows()] == [("openrouter", False)] * 2
+
+
+CHOICES: dict[str, Any] = {
+    "the text of 2022": [{"text": "ab", "finish_reason": "stop"}],
+    "a delta": [{"delta": {"content": "ab"}, "finish_reason": "stop"}],
+    "a choice without a list": {"message": {"content": "ab"}, "finish_reason": "stop"},
+    "a message beside an empty delta": [{"delta": {}, "message": {"content": "ab"}, "finish_reason": "stop"}],
+}
+
+
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+def test_the_words_are_found_where_they_are(pro: Talker, standin: ProviderStandIn, choices: Any) -> None:
+    body = {"choices": choices, "usage": USAGE}
+    standin["openrouter"].faults = [says(json.dumps(body).encode())]
+    assert pro.say()["response"] == "ab"
+    assert read(pro, standin, streams(body)) == "ab"
+
+
+def test_a_delta_that_is_a_mere_text(pro: Talker, standin: ProviderStandIn) -> None:
+    assert read(pro, standin, streams({"choices": [{"delta": "ab"}]}, *ANSWER[2:])) == "ab"

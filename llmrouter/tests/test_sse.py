@@ -38,6 +38,21 @@ def test_names_of_fields_in_upper_case_and_with_blanks() -> None:
     assert read(b"Data: a\n\n data: b\n\nEVENT: x\ndata : c\n\n") == [Event(b"a"), Event(b"b"), Event(b"c", "x")]
 
 
+def test_events_without_a_blank_line_between_them() -> None:
+    text = b'data: {"a": 1}\ndata: {"b": 2}\nevent: error\ndata: {"c": 3}\ndata: [DONE]\n\n'
+    expected = [Event(b'{"a": 1}'), Event(b'{"b": 2}'), Event(b'{"c": 3}', "error"), Event(b"[DONE]")]
+    assert read(text) == expected
+    assert read(*(text[place : place + 1] for place in range(len(text)))) == expected
+
+
+def test_one_object_on_several_lines_is_one_event() -> None:
+    assert read(b'data: {"a": {}\ndata: , "b":\ndata: {}}\n\n') == [Event(b'{"a": {}\n, "b":\n{}}')]
+
+
+def test_data_that_are_framed_twice() -> None:
+    assert read(b"data: data: {}\n\ndata:data:data:[DONE]\n\n") == [Event(b"{}"), Event(b"[DONE]")]
+
+
 def test_blank_lines_are_no_events() -> None:
     assert read(b"\n\n\nevent: lonely\n\ndata: a\n\n") == [Event(b"a")]
 
