@@ -95,7 +95,7 @@ class ToolCalls:
             return None
         if type(function) is not dict or len(function) != 1:
             return None
-        if type(arguments := function.get("arguments")) is not str:
+        if type(arguments := function.get("arguments")) is not str or arguments[:1] == "{":
             return None
         call.arguments += arguments
         return {"index": call.place, "function": function}
@@ -163,8 +163,8 @@ class ToolCalls:
 
     def _more(self, call: Call, part: Part) -> dict[str, Any] | None:
         """What goes out for a part of a call that has begun to go out."""
-        if (part.name or part.id) and part.arguments and call.is_whole:
-            # Some repeat the whole call at the end of the stream.
+        if part.arguments and (part.name or part.id or part.arguments in (call.arguments, EMPTY)) and call.is_whole:
+            # Some repeat the whole call, or its arguments, at the end of the stream.
             return None
         rest = "" if call.arguments else _rest_of_name(call, part)
         call.name += rest

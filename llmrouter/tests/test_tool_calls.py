@@ -68,6 +68,13 @@ ONE_CALL: dict[str, list[dict[str, Any]]] = {
         tool(0, TAIL),
         tool(0, ORAN, id="a", name="weather"),
     ],
+    "its arguments again at the end, without a name": [
+        tool(0, HEAD, id="a", name="weather"),
+        tool(0, TAIL),
+        tool(0, ORAN),
+    ],
+    "{} behind the arguments": [tool(0, HEAD, id="a", name="weather"), tool(0, TAIL), tool(0, "{}")],
+    "an empty object behind the arguments": [tool(0, ORAN, id="a", name="weather"), tool(0, {})],
     "the name behind the id": [tool(0, "", id="a"), tool(0, HEAD, name="weather"), tool(0, TAIL)],
     "the name in parts": [tool(0, "", id="a", name="wea"), tool(0, "", name="ther"), tool(0, ORAN)],
     "a name that grows": [tool(0, "", id="a", name="wea"), tool(0, "", id="a", name="weather"), tool(0, ORAN)],
