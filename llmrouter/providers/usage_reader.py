@@ -34,16 +34,21 @@ def tokens(usage: Any, cap: int | None = None) -> Tokens | None:
     # count them only in the total. Some totals count the whole window: what exceeds the cap was not generated.
     unseen = total - input_ if cap is None else min(total - input_, cap)
     inputs, outputs = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
+    # DeepSeek and Moonshot have names of their own for it.
+    cached = _first_count(inputs.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
+    written, reasoning = count(inputs.get("cache_write_tokens")) or 0, count(outputs.get("reasoning_tokens")) or 0
     return Tokens(
-        input=input_,
-        output=max(output, unseen),
-        # DeepSeek and Moonshot have names of their own for it.
-        cached=_first_count(
-            inputs.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")
-        ),
-        cache_written=count(inputs.get("cache_write_tokens")) or 0,
-        reasoning=count(outputs.get("reasoning_tokens")) or 0,
+        input=_with(cached + written, input_),
+        output=max(output, unseen, _with(reasoning, output) if cap is None else min(_with(reasoning, output), cap)),
+        cached=cached,
+        cache_written=written,
+        reasoning=reasoning,
     )
+
+
+def _with(part: int, whole: int) -> int:
+    """The whole with a part that it has to hold. A part that is larger was counted beside it."""
+    return whole + part if part > whole else whole
 
 
 def billed(usage: Any) -> int | None:

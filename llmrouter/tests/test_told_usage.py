@@ -8,7 +8,7 @@ import pytest
 from billing.money import dollars
 from llmrouter.providers.usage_reader import believable, billed, tokens
 from llmrouter.types import Tokens
-from tests.standins.provider import ProviderStandIn
+from tests.standins.provider import ProviderStandIn, error
 from usage import budget
 
 from .scripted import USAGE, chunk, counted, last_chunk, streams, tool, whole
@@ -206,3 +206,21 @@ def test_a_hang_up_on_hidden_thoughts_costs_the_hold(
     held = dollars(budget.counters().held)
     hang_up_after(10, response)
     assert (rows()[0].cost_usd == held) == is_hold
+
+
+@pytest.mark.parametrize("place", ["choice", "x_groq"])
+def test_a_usage_of_a_whole_answer_is_found_where_it_is(pro: Talker, standin: ProviderStandIn, place: str) -> None:
+    choice: dict[str, Any] = {"message": {"content": "mot"}, "finish_reason": "stop"}
+    told = {"choices": [{**choice, "usage": USAGE}]} if place == "choice" else {"x_groq": {"usage": USAGE}}
+    standin["openrouter"].faults = [error(200, {"choices": [choice], **told})]
+    pro.complete()
+    assert [(row.cost_usd, row.estimated) for row in rows()] == [(BILL, False)]
+
+
+def test_a_part_that_is_larger_than_its_whole_was_counted_beside_it() -> None:
+    thought = {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 300}}
+    assert tokens(thought) == Tokens(input=10, output=305, reasoning=300)
+    assert tokens(thought, cap=100) == Tokens(input=10, output=100, reasoning=300)
+    cached = {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3000}}
+    assert tokens(cached) == Tokens(input=3010, output=5, cached=3000)
+    assert tokens({**cached, "prompt_tokens": 3000}) == Tokens(input=3000, output=5, cached=3000)
