@@ -17,7 +17,7 @@ RouterError
 │   │   ├── Overloaded        5xx: the provider may do better later
 │   │   └── ModelGone         retired, or not for this account
 │   └── Unclear               time-out, cut, unreadable: it may have been billed
-│       └── Empty             an answer without a word in it
+│       └── Empty             an answer without a word in it, or one that its provider ended in a failure
 └── EveryProviderFailed
 """
 
@@ -135,8 +135,8 @@ class Unclear(TryAnotherRoute):
 class Empty(Unclear):
     """`tokens` and `cost` are what the provider told of it, for it may bill thoughts; None where it told nothing."""
 
-    def __init__(self, tokens: "Tokens | None", cost: int | None) -> None:
-        super().__init__("empty")
+    def __init__(self, tokens: "Tokens | None", cost: int | None, code: str = "empty") -> None:
+        super().__init__(code)
         self.tokens = tokens
         self.cost = cost
 

@@ -19,7 +19,7 @@ ENVELOPES = ("data", "result", "response", "output")
 
 def error_in(body: Mapping[str, Any]) -> Any:
     """What a body or an event says went wrong; None where it is no error."""
-    if error := body.get("error"):
+    if (error := body.get("error")) and says_anything(error):
         return error
     if body.get("choices"):
         return None
@@ -32,6 +32,11 @@ def error_in(body: Mapping[str, Any]) -> Any:
         return None
     signs = any(_says_something(body.get(sign)) for sign in SIGNS)
     return body if signs or _status(body) else None
+
+
+def says_anything(error: Any) -> bool:
+    """Some gateways (one-api) put an error of empty fields beside every answer."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def unwrapped(body: dict[str, Any]) -> dict[str, Any]:

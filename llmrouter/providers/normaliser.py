@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import Empty
+from ..errors import Empty, Overloaded, TryAnotherRoute
 from ..spoken import spoken_bytes
 from ..types import Piece, Reply, Tokens
 from .finish_reasons import STOP, finish_reason, with_calls
@@ -42,10 +42,19 @@ def reply_of(message: Mapping[str, Any], reason: Any, tokens: Tokens | None, cos
     said = said_in(message)
     if calls := ToolCalls().whole(calls_in(message)):
         said["tool_calls"] = calls
-    spoken, ended = spoken_bytes(said), with_calls(finish_reason(reason), calls=bool(calls))
+    spoken = spoken_bytes(said)
+    try:
+        ended = with_calls(finish_reason(reason), calls=bool(calls))
+    except Overloaded as failure:
+        raise failed(failure, tokens, cost) from failure
     if not spoken and ended == STOP:
         raise Empty(tokens, cost)
     return Reply(said, ended, believable(tokens, spoken), cost, **more)
+
+
+def failed(failure: Overloaded, tokens: Tokens | None, cost: int | None) -> TryAnotherRoute:
+    """An answer that its provider ended in a failure. Where a usage was told, it may be billed all the same."""
+    return failure if tokens is None and not cost else Empty(tokens, cost, failure.code)
 
 
 class StreamNormaliser:
@@ -56,6 +65,7 @@ class StreamNormaliser:
         self.spoke = False
         self.finished = False
         self._reason: str | None = None
+        self._failure: Overloaded | None = None
         self._calls = ToolCalls()
         self._halves = Halves()
         # How many entries of each list the client has.
@@ -98,7 +108,12 @@ class StreamNormaliser:
 
     def finish(self, given: Any) -> bool:
         """Whether that is a reason to end. The most telling one stays: some repeat theirs, or add a mere `stop`."""
-        reason = finish_reason(given)
+        try:
+            reason = finish_reason(given)
+        except Overloaded as failure:
+            # It is raised at the end: the usage may come behind it.
+            self._failure, self.finished = failure, True
+            return True
         if reason is None:
             return False
         if self._reason in (None, STOP):
@@ -112,7 +127,9 @@ class StreamNormaliser:
         self._usage_was_last = tokens is not None and self.spoke and not beside_words
 
     def last(self) -> Piece:
-        """The end of the answer, with what waited for it. Raises `Empty`."""
+        """The end of the answer, with what waited for it. Raises `Empty`, and `Overloaded` as `reply_of` does."""
+        if self._failure is not None:
+            raise failed(self._failure, self._tokens, self._cost)
         delta: dict[str, Any] = {"content": rest} if (rest := self._halves.rest("content")) else {}
         if calls := self._calls.rest():
             delta["tool_calls"] = [self._whole_call(call) for call in calls] if self._halves else calls

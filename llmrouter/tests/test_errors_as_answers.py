@@ -1,13 +1,14 @@
 """Failures that come as answers, with a 200: another route answers, or the stream says that it broke."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from llmrouter.providers.error_shapes import error_in, status_inside
-from tests.standins.provider import ProviderStandIn, error
+from tests.standins.provider import Misbehaviour, ProviderStandIn, error
 
-from .scripted import added_up, chunk, last_chunk, streams, whole
+from .scripted import USAGE, added_up, chunk, last_chunk, streams, whole
 from .talking import Talker, events_of, rows, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
@@ -138,3 +139,43 @@ def test_one_callers_empty_answers_take_the_model_from_nobody(
     for _ in range(4):
         pro.complete()
     assert redis.hgetall("health:open") == {}
+
+
+def answered(body: Any) -> Misbehaviour:
+    return error(200, body)
+
+
+@pytest.mark.parametrize("said", [{}, {"message": "", "type": "", "param": "", "code": None}, "", None])
+def test_an_error_without_a_word_is_none(pro: Talker, standin: ProviderStandIn, said: Any) -> None:
+    """one-api puts it beside every answer."""
+    events = [chunk({"content": "a"}), chunk({}, "stop"), last_chunk()]
+    standin["openrouter"].faults = [streams(*({**event, "error": said} for event in events))]
+    assert text_of(events_of(pro.complete(stream=True))) == "a"
+    body = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": USAGE, "error": said}
+    standin["openrouter"].faults = [answered(body)]
+    assert pro.say()["response"] == "a"
+    assert [row.error_message for row in rows()] == ["", ""]
+
+
+@pytest.mark.parametrize("door", ["/v1/chat/completions", "/api/v2/chat"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failure_that_tells_its_usage_costs_the_operator_that(
+    pro: Talker, standin: ProviderStandIn, door: str, *, stream: bool
+) -> None:
+    """Gemini bills a call that it could not write."""
+    ends = [chunk({"role": "assistant", "content": None}), chunk({}, "MALFORMED_FUNCTION_CALL"), last_chunk()]
+    body = {"choices": [{"message": {"content": None}, "finish_reason": "MALFORMED_FUNCTION_CALL"}], "usage": USAGE}
+    standin["openrouter"].faults = [streams(*ends) if stream else answered(body)]
+    response = pro.complete(stream=stream) if door.startswith("/v1") else pro.post(stream=stream)
+    if stream:
+        events_of(response)
+    failed, served = rows()
+    assert (failed.cost_usd, failed.charged_usd, failed.estimated) == (Decimal("0.000225"), Decimal(0), False)
+    assert (failed.error_message, served.provider) == ("finished_in_error", "groq")
+
+
+def test_a_failure_behind_words_costs_the_operator_what_it_told(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["openrouter"].faults = [streams(chunk({"content": "a"}), chunk({}, "error", usage=USAGE))]
+    assert added_up(events_of(pro.complete(stream=True)))["error"]["code"] == "provider_failed"
+    (row,) = rows()
+    assert (row.cost_usd, row.charged_usd, row.estimated) == (Decimal("0.000225"), Decimal(0), False)
