@@ -14,6 +14,9 @@ from .wanted import as_asked, reason_as_asked
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
+# These end no line of an event stream, but `splitlines` of Python, and so `iter_lines` of requests and httpx, takes
+# them for ends of lines: half of an event is no JSON. In JSON they stand in strings only, where escapes say the same.
+LINE_ENDS = tuple((end.encode(), b"\\u%04x" % ord(end)) for end in "\x85\u2028\u2029")
 
 
 def completion(served: Served) -> dict[str, Any]:
@@ -110,4 +113,8 @@ def told(way: Way) -> dict[str, Any]:
 
 
 def event(body: dict[str, Any]) -> bytes:
-    return b"data: " + to_json(body) + b"\n\n"
+    data = to_json(body)
+    if not data.isascii():
+        for raw, escaped in LINE_ENDS:
+            data = data.replace(raw, escaped)
+    return b"data: " + data + b"\n\n"
