@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
-from ..errors import RouterError, Unclear
+from ..errors import CallerFault, RouterError, TryAnotherRoute, Unclear
 from ..types import SIGN_OF_LIFE, Piece, Reply, Upstream
 from .http import StreamedAnswer
 from .normaliser import joined
@@ -70,8 +70,18 @@ def read_stream(answer: StreamedAnswer, reader: Reader) -> Generator[list[Piece]
 
 def read_whole(body: bytes, reader: Reader) -> Reply:
     """The answer in a body that holds a whole stream."""
-    pieces = list(reader.read(body))
+    pieces, trouble = until_trouble(reader.read(body))
+    if trouble is not None:
+        raise after_words(trouble) if reader.spoke else trouble
     return joined(pieces if reader.done else [*pieces, *reader.end()])
+
+
+def after_words(trouble: RouterError) -> Unclear:
+    """An error behind words: what was said may be billed, so it is no refusal at no cost."""
+    code = trouble.code if isinstance(trouble, TryAnotherRoute | CallerFault) else "cut"
+    unclear = Unclear(code)
+    unclear.__cause__ = trouble
+    return unclear
 
 
 def until_trouble(pieces: Iterable[Piece]) -> tuple[list[Piece], RouterError | None]:

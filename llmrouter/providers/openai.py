@@ -7,7 +7,7 @@ import orjson
 
 from ..errors import Overloaded, Unclear
 from ..types import BESIDE_A_CALL, SIGN_OF_LIFE, THOUGHTS, Message, Piece, Reply, Upstream
-from .base import read_stream, read_whole
+from .base import after_words, read_stream, read_whole
 from .error_shapes import error_in, status_inside, unwrapped
 from .faults import fault
 from .http import post, stream_post
@@ -211,10 +211,17 @@ def parsed_object(
     if not parsed.get("choices"):
         parsed = unwrapped(parsed)
     if error := error_in(parsed) or (parsed if name == "error" else _first(parsed.get("choices")).get("error")):
-        raise fault(connection.provider, status_inside(error), answer_headers, text, model=call.model)
+        trouble = fault(connection.provider, status_inside(error), answer_headers, text, model=call.model)
+        raise after_words(trouble) if has_words(_first(parsed.get("choices"))) else trouble
     if (groq := parsed.get("x_groq")) and isinstance(groq, dict) and groq.get("error"):
         raise Overloaded("stopped_early")
     return parsed, halved
+
+
+def has_words(choice: Mapping[str, Any]) -> bool:
+    """Beside an error: a part of an answer that came before it."""
+    said = choice.get("message") or choice.get("delta")
+    return isinstance(said, dict) and any(value for name, value in said.items() if name != "role")
 
 
 def usage_in(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> Any:

@@ -179,3 +179,48 @@ def test_a_failure_behind_words_costs_the_operator_what_it_told(pro: Talker, sta
     assert added_up(events_of(pro.complete(stream=True)))["error"]["code"] == "provider_failed"
     (row,) = rows()
     assert (row.cost_usd, row.charged_usd, row.estimated) == (Decimal("0.000225"), Decimal(0), False)
+
+
+FAILED = {"error": {"code": 502, "message": "upstream died"}, "choices": [{"index": 0, "delta": {}}]}
+SAID = {
+    "index": 0,
+    "finish_reason": None,
+    "delta": {"content": "Bon"},
+    "message": {"role": "assistant", "content": "Bon"},
+}
+BEHIND_WORDS = {
+    "a stream that answers a plain call": (False, streams(chunk({"content": "Bon"}), FAILED, last="")),
+    "in a whole body with a part of the answer": (False, error(200, {**FAILED, "choices": [SAID]})),
+    "in a body with a call of a tool": (
+        False,
+        error(200, {**FAILED, "choices": [{"message": {"content": None, "tool_calls": [{"id": "a"}]}}]}),
+    ),
+    "in the first event, beside words": (True, streams({**FAILED, "choices": [SAID]}, last="")),
+}
+
+
+@pytest.mark.parametrize(("stream", "fault"), BEHIND_WORDS.values(), ids=BEHIND_WORDS)
+def test_an_error_behind_words_is_no_refusal_at_no_cost(
+    stream: bool, fault: Any, pro: Talker, standin: ProviderStandIn
+) -> None:
+    """What was said may be billed. The operator counts the hold, the customer is charged nothing, and Groq answers."""
+    standin["openrouter"].faults = [fault]
+    response = pro.complete(stream=stream)
+    assert response.status_code == 200
+    if stream:
+        events_of(response)
+    first, second = rows()
+    assert (first.provider, first.error_flag, first.estimated) == ("openrouter", True, True)
+    assert first.cost_usd > first.payers_amount == 0
+    assert (second.provider, second.error_flag) == ("groq", False)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_before_any_word_costs_nothing(stream: bool, pro: Talker, standin: ProviderStandIn) -> None:
+    standin["openrouter"].faults = [streams(chunk({"role": "assistant", "content": ""}), FAILED, last="")]
+    response = pro.complete(stream=stream)
+    if stream:
+        events_of(response)
+    first = rows()[0]
+    assert (first.provider, first.estimated) == ("openrouter", False)
+    assert first.cost_usd == 0
