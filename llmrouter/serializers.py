@@ -123,7 +123,7 @@ def plain_message(message: Any, where: str) -> Message:
     if not isinstance(message, dict) or message.get("role") not in ROLES[:4]:
         raise InvalidChat(_("%(field)s must be one of: %(allowed)s"), f"{where}.role", allowed=", ".join(ROLES[:4]))
     content = message.get("content")
-    if content is None and message["role"] == "assistant":
+    if not content and message["role"] == "assistant":
         # An answer of ours that was a refusal, or had no words.
         content = refusal if isinstance(refusal := message.get("refusal"), str) else ""
     # An assistant may have had nothing to say; who asks has to.

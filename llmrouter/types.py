@@ -85,7 +85,8 @@ class Reply:
 
     @property
     def text(self) -> str:
-        content = self.message.get("content")
+        """What it says to a caller who knows no refusals."""
+        content = self.message.get("content") or self.message.get("refusal")
         return content if isinstance(content, str) else ""
 
 

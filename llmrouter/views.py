@@ -73,12 +73,17 @@ def answer_v2(served: Served) -> dict[str, Any]:
 def chunks_v2(streamed: Streamed) -> Iterator[bytes]:
     """The pieces as OpenAI's chunks; before the end, the whole answer's account (and its text, joined)."""
     said: list[str] = []
+    refused: list[str] = []
     writer = ChunkWriter(streamed)
     for pieces in streamed:
-        said += [piece.delta["content"] for piece in pieces if piece.delta and piece.delta.get("content")]
+        for delta in (piece.delta for piece in pieces if piece.delta):
+            if content := delta.get("content"):
+                said.append(content)
+            elif refusal := delta.get("refusal"):
+                refused.append(refusal)
         yield writer.write(pieces)
     if streamed.served is not None:
-        yield event({**answer_v2(streamed.served), "response": "".join(said), "choices": []})
+        yield event({**answer_v2(streamed.served), "response": "".join(said or refused), "choices": []})
     yield DONE
 
 

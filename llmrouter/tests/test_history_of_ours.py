@@ -7,8 +7,8 @@ import pytest
 
 from tests.standins.provider import ProviderStandIn
 
-from .scripted import whole
-from .talking import Talker
+from .scripted import chunk, last_chunk, streams, whole
+from .talking import Talker, events_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("standin")]
 
@@ -21,7 +21,7 @@ def call(arguments: Any = "{}", **more: Any) -> dict[str, Any]:
 
 
 def calls(*found: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, "tool_calls": list(found), **more}
+    return {"role": "assistant", "content": None, "tool_calls": list(found)} | more
 
 
 def sent(pro: Talker, standin: ProviderStandIn, *history: Any, **more: Any) -> list[dict[str, Any]]:
@@ -42,6 +42,9 @@ WITHOUT_WORDS: dict[str, tuple[dict[str, Any], Any]] = {
     "no call of a tool": ({"content": None, "tool_calls": []}, ""),
     "null for a call": ({"content": "a", "tool_calls": None, "function_call": None}, "a"),
     "empty text": ({"content": ""}, ""),
+    "an empty list": ({"content": []}, ""),
+    "a refusal beside an empty text": ({"content": "", "refusal": "Non."}, "Non."),
+    "a refusal beside an empty list": ({"content": [], "refusal": "Non."}, "Non."),
     "a part that refuses": ({"content": [{"type": "refusal", "refusal": "Non."}]}, [{"type": "text", "text": "Non."}]),
 }
 
@@ -83,6 +86,26 @@ def test_the_other_door_takes_its_answers_back_too(pro: Talker, content: str | N
     assert pro.post(messages=history).status_code == 200
     assert pro.post(messages=[USER, {"role": "assistant", "content": None, "refusal": "Non."}]).status_code == 200
     assert pro.post(messages=[{"role": "user", "content": None}]).status_code == 400
+
+
+def test_a_refusal_is_the_answer_at_the_other_door(pro: Talker, standin: ProviderStandIn) -> None:
+    """It has no field of its own there."""
+    for content in (None, ""):
+        standin["openrouter"].faults = [whole({"role": "assistant", "content": content, "refusal": "Non."})]
+        assert pro.say()["response"] == "Non."
+        parts = [chunk({"content": content, "refusal": part}) for part in ("No", "n.")]
+        standin["openrouter"].faults = [streams(*parts, chunk({}, "stop"), last_chunk())]
+        assert events_of(pro.post(stream=True))[-2]["response"] == "Non."
+        standin["openrouter"].faults = []
+        pro.say(messages=[USER, {"role": "assistant", "content": content, "refusal": "Non."}, USER])
+        assert standin["openrouter"].calls[-1].body["messages"][1]["content"] == "Non."
+
+
+def test_an_empty_list_beside_a_call_and_of_a_tool_is_taken_back(pro: Talker, standin: ProviderStandIn) -> None:
+    """LangChain writes it where there is no text."""
+    message, answer = sent(pro, standin, calls(call(id="a"), content=[]), result("a", []), tools=[WEATHER])
+    assert (message["content"], answer["content"]) == (None, "")
+    assert pro.complete(messages=[{"role": "user", "content": []}]).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def message_of(message: Any, where: str) -> dict[str, Any]:
     role = message["role"]
     if role == "assistant":
         return assistant(message, where)
-    content = content_of(message.get("content"), f"{where}.content")
+    given = message.get("content")
+    content = None if given == [] and role in ("tool", "function") else content_of(given, f"{where}.content")
     if content is None and role in ("tool", "function"):
         # A function that returns nothing.
         content = ""
@@ -59,8 +60,9 @@ def name_of(message: Mapping[str, Any], role: str) -> dict[str, str]:
 
 
 def assistant(message: Mapping[str, Any], where: str) -> dict[str, Any]:
-    content = content_of(message.get("content"), f"{where}.content")
-    if content is None and isinstance(message.get("refusal"), str):
+    # LangChain writes an empty list where there are only calls.
+    content = None if (given := message.get("content")) == [] else content_of(given, f"{where}.content")
+    if not content and isinstance(message.get("refusal"), str):
         # Only OpenAI knows this field; as text everybody reads that the model declined.
         content = message["refusal"]
     found = {"role": "assistant", "content": content, **name_of(message, "assistant"), **thoughts_of(message)}
