@@ -16,6 +16,9 @@ from .errors import InvalidChat
 UNUSED: tuple[Any, ...] = (None, "", False, [], {})
 # Names in the header, and the length of each.
 MOST_NAMES, LONGEST_NAME = 20, 40
+# To think, without a word on how much; and what it then comes to.
+ON, MEDIUM = "on", "medium"
+THINKING_FLAGS = ("enable_thinking", "thinking_budget", "chat_template_kwargs")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # A budget of thoughts in tokens, and the effort that comes nearest to it.
 EFFORT_BY_TOKENS = ((1024, "low"), (8192, "medium"))
@@ -69,9 +72,14 @@ def effort_of(given: Mapping[str, Any]) -> dict[str, str]:
             ("reasoning", effort_in_reasoning),
             ("thinking", effort_in_thinking),
             ("enable_thinking", effort_in_flag),
+            ("thinking_budget", effort_for),
+            ("chat_template_kwargs", effort_in_template),
         )
         if given.get(name) not in (None, "", {}) and (effort := read(given[name], name)) is not None
     ]
+    # DeepSeek's clients say beside `thinking: enabled` how much: the one agrees with the other.
+    says_how_much = bool({effort for _name, effort in found} - {ON, "none"})
+    found = [(name, MEDIUM if effort == ON else effort) for name, effort in found if effort != ON or not says_how_much]
     if len({effort for _name, effort in found}) > 1:
         raise InvalidChat(_("%(field)s says something else than %(other)s"), found[1][0], other=found[0][0])
     return {"reasoning_effort": found[0][1]} if found else {}
@@ -101,13 +109,23 @@ def effort_in_thinking(value: Any, name: str) -> str | None:
     if kind == "disabled":
         return "none"
     budget = value.get("budget_tokens")
-    return "medium" if budget is None else effort_for(budget, f"{name}.budget_tokens")
+    return ON if budget is None else effort_for(budget, f"{name}.budget_tokens")
+
+
+def effort_in_template(value: Any, name: str) -> str | None:
+    """How vLLM and SGLang are told whether to think."""
+    if not isinstance(value, dict):
+        raise InvalidChat(_("%(field)s must be an object"), name)
+    given = [flag for flag in value if value[flag] is not None]
+    if unknown := [flag for flag in given if flag not in ("enable_thinking", "thinking")]:
+        raise InvalidChat(_("%(field)s is not offered here"), f"{name}.{unknown[0]}")
+    return effort_in_flag(value[given[0]], f"{name}.{given[0]}") if given else None
 
 
 def effort_in_flag(value: Any, name: str) -> str:
     if not isinstance(value, bool):
         raise InvalidChat(_("%(field)s must be true or false"), name)
-    return "medium" if value else "none"
+    return ON if value else "none"
 
 
 def effort_for(budget: Any, name: str) -> str:
@@ -119,9 +137,11 @@ def effort_for(budget: Any, name: str) -> str:
 
 
 def hides_thoughts(given: Mapping[str, Any]) -> bool:
-    """Whether the caller wants the answer without the thoughts before it (`reasoning.exclude`)."""
+    """Whether the caller wants the answer without the thoughts before it: OpenRouter's `reasoning.exclude`, and
+    `include_reasoning`, its older name."""
     reasoning = given.get("reasoning")
-    return isinstance(reasoning, dict) and reasoning.get("exclude") is True
+    excluded = isinstance(reasoning, dict) and reasoning.get("exclude") is True
+    return excluded or given.get("include_reasoning") is False
 
 
 Check = Callable[[Mapping[str, Any], str], Any]

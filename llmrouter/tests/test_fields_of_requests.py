@@ -197,6 +197,48 @@ def test_a_tool_without_its_frame_is_read(pro: Talker, standin: ProviderStandIn)
     assert sent(pro, standin, tools=[{"type": "function", **FUNCTIONS[0]}])["tools"] == [TOOLS[0]]
 
 
+def test_a_tool_in_anthropics_form_keeps_its_schema(pro: Talker, standin: ProviderStandIn) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    expected = [{"type": "function", "function": {"name": "weather", "description": "d", "parameters": schema}}]
+    assert (
+        sent(pro, standin, tools=[{"name": "weather", "description": "d", "input_schema": schema}])["tools"] == expected
+    )
+
+
+CHOICES_ELSEWHERE: dict[str, tuple[Any, Any]] = {
+    "Mistral's any": ("any", "required"),
+    "Anthropic's any": ({"type": "any"}, "required"),
+    "Cursor's auto": ({"type": "auto"}, "auto"),
+    "an object of none": ({"type": "none"}, "none"),
+    "Anthropic's tool": ({"type": "tool", "name": "time"}, {"type": "function", "function": {"name": "time"}}),
+}
+
+
+@pytest.mark.parametrize(("choice", "mapped"), CHOICES_ELSEWHERE.values(), ids=CHOICES_ELSEWHERE)
+def test_a_choice_in_other_words_is_mapped(pro: Talker, standin: ProviderStandIn, choice: Any, mapped: Any) -> None:
+    assert sent(pro, standin, tools=TOOLS, tool_choice=choice)["tool_choice"] == mapped
+
+
+def test_a_schema_beside_json_object_is_kept(pro: Talker, standin: ProviderStandIn) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string", "description": None}}}
+    kept = {"type": "object", "properties": {"city": {"type": "string"}}}
+    body = sent(pro, standin, response_format={"type": "json_object", "schema": schema})
+    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "response", "schema": kept}}
+    assert sent(pro, standin, response_format={"type": "json_object"})["response_format"] == {"type": "json_object"}
+
+
+def test_the_cap_of_responses_is_a_cap(pro: Talker, standin: ProviderStandIn) -> None:
+    assert sent(pro, standin, max_output_tokens=300)["max_tokens"] == 300
+    assert sent(pro, standin, max_output_tokens=300, max_tokens=400)["max_tokens"] == 400
+    refused(pro.complete(max_output_tokens="many"), "max_output_tokens")
+
+
+def test_thoughts_are_left_out_by_the_older_name_too(pro: Talker, standin: ProviderStandIn) -> None:
+    standin["openrouter"].faults = [whole({"role": "assistant", "content": "a", "reasoning": "hm"})]
+    assert "reasoning" not in pro.complete(include_reasoning=False).json()["choices"][0]["message"]
+    assert "reasoning" in pro.complete(include_reasoning=True).json()["choices"][0]["message"]
+
+
 # Thinking
 
 EFFORTS: dict[str, tuple[dict[str, Any], str | None]] = {
@@ -212,6 +254,11 @@ EFFORTS: dict[str, tuple[dict[str, Any], str | None]] = {
     "DeepSeek's, off": ({"thinking": {"type": "disabled"}}, "none"),
     "Qwen's": ({"enable_thinking": True}, "medium"),
     "Qwen's, off": ({"enable_thinking": False}, "none"),
+    "Qwen's, in tokens": ({"enable_thinking": True, "thinking_budget": 500}, "low"),
+    "vLLM's": ({"chat_template_kwargs": {"enable_thinking": False}}, "none"),
+    "SGLang's": ({"chat_template_kwargs": {"thinking": True}}, "medium"),
+    "DeepSeek's, and how much": ({"thinking": {"type": "enabled"}, "reasoning_effort": "high"}, "high"),
+    "OpenRouter's, and how much": ({"reasoning": {"enabled": True}, "reasoning_effort": "low"}, "low"),
     "twice the same": ({"reasoning": {"effort": "low"}, "reasoning_effort": "low"}, "low"),
 }
 
@@ -222,7 +269,7 @@ def test_thinking_is_asked_for_by_any_of_its_names(
 ) -> None:
     body = sent(pro, standin, **fields)
     assert body.get("reasoning_effort") == effort
-    assert not {"reasoning", "thinking", "enable_thinking"} & body.keys()
+    assert not {"reasoning", "thinking", "enable_thinking", "thinking_budget", "chat_template_kwargs"} & body.keys()
 
 
 @pytest.mark.parametrize(
@@ -233,6 +280,10 @@ def test_thinking_is_asked_for_by_any_of_its_names(
         ({"reasoning": {"max_tokens": "many"}}, "reasoning.max_tokens"),
         ({"thinking": {"type": "much"}}, "thinking.type"),
         ({"enable_thinking": "yes"}, "enable_thinking"),
+        ({"thinking_budget": "much"}, "thinking_budget"),
+        ({"chat_template_kwargs": {"add_generation_prompt": False}}, "chat_template_kwargs.add_generation_prompt"),
+        ({"thinking": {"type": "enabled"}, "reasoning_effort": "none"}, "thinking"),
+        ({"enable_thinking": True, "reasoning": {"enabled": False}}, "enable_thinking"),
         ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, "reasoning"),
     ],
 )

@@ -10,13 +10,24 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import InvalidChat
-from ..offered import ONLY, effort_of, hides_thoughts, left_aside, one_of, plain_effort, refuse_what_is_not_sold
+from ..offered import (
+    ONLY,
+    THINKING_FLAGS,
+    effort_of,
+    hides_thoughts,
+    left_aside,
+    one_of,
+    plain_effort,
+    refuse_what_is_not_sold,
+)
 from ..serializers import flag, layout, number, parse_object, refuse_many, text, weight, whole
 from ..types import Chat
 from .history import image_urls, messages_of, weight_of_thoughts, without_thoughts
 from .tools import drop_nulls, modern, settle_choice, tool_choice, tools
 
 MOST_STOPS = 16
+# The last is that of OpenAI's Responses.
+CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 LONGEST_USER = 64
 # Refused by providers where there are no tools.
 ABOUT_TOOLS = ("tool_choice", "parallel_tool_calls")
@@ -50,8 +61,8 @@ def parse_v1(body: bytes) -> Chat:
 
 
 def cap_of(given: Mapping[str, Any]) -> int | None:
-    """Under either of its names; the newer one wins."""
-    for name in ("max_completion_tokens", "max_tokens"):
+    """Under any of its names; the newer one of this API wins."""
+    for name in CAPS:
         if given.get(name) is not None:
             return whole(given, name, default=1)
     return None
@@ -81,6 +92,10 @@ def stops(given: Mapping[str, Any], name: str) -> Any:
 def response_format(given: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = given[name]
     kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "json_object" and isinstance(value.get("schema"), dict):
+        # Together, Fireworks and llama.cpp have the schema here.
+        drop_nulls(value["schema"])
+        return {"type": "json_schema", "json_schema": {"name": "response", "schema": value["schema"]}}
     if kind in ("text", "json_object"):
         return {"type": kind}
     if kind == "json_schema" and isinstance(value.get("json_schema"), dict):
@@ -143,8 +158,8 @@ PARAMETERS: dict[str, Callable[[Mapping[str, Any], str], Any]] = {
 # Fields that mean something here, whether or not they go upstream.
 READ = frozenset(
     (
-        *("model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options", "n"),
-        *("functions", "function_call", "reasoning", "thinking", "enable_thinking"),
+        *("model", "messages", *CAPS, "stream", "stream_options", "n"),
+        *("functions", "function_call", "reasoning", "include_reasoning", "thinking", *THINKING_FLAGS),
         *ONLY,
         *PARAMETERS,
     )

@@ -9,6 +9,8 @@ from ..errors import InvalidChat
 from .history import listed
 
 MOST_TOOLS = 128
+# Other words for a choice: Mistral's and Anthropic's.
+CHOICE_WORDS = {"none": "none", "auto": "auto", "required": "required", "any": "required"}
 CHOICES = "none, auto, required, {function}, {allowed_tools}"
 KEPT = ("name", "description", "parameters", "strict")
 # In a JSON schema null is a value under these, and nothing anywhere else.
@@ -34,6 +36,9 @@ def tool(entry: Any, where: str) -> dict[str, Any]:
 def tool_of(function: Any, where: str) -> dict[str, Any]:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise InvalidChat(_("%(field)s must be text"), f"{where}.name")
+    if isinstance(schema := function.get("input_schema"), dict) and not function.get("parameters"):
+        # Anthropic's form of a tool, which Cursor sends to any address.
+        function = {**function, "parameters": schema}
     if not isinstance(function.get("parameters") or {}, dict):
         raise InvalidChat(_("%(field)s must be an object"), f"{where}.parameters")
     kept = {field: function[field] for field in KEPT if function.get(field) is not None}
@@ -58,11 +63,12 @@ def drop_nulls(schema: dict[str, Any]) -> None:
 
 def tool_choice(given: Mapping[str, Any], name: str) -> Any:
     value = given[name]
-    if value in ("none", "auto", "required"):
-        return value
-    if isinstance(value, dict) and value.get("type") == "allowed_tools":
+    kind = value.get("type") if isinstance(value, dict) else value
+    if isinstance(kind, str) and kind in CHOICE_WORDS:
+        return CHOICE_WORDS[kind]
+    if isinstance(value, dict) and kind == "allowed_tools":
         return allowed(value, name)
-    chosen = name_in(value) if isinstance(value, dict) and value.get("type") in (None, "function") else None
+    chosen = name_in(value) if kind in (None, "function", "tool") else None
     if chosen is None:
         raise InvalidChat(_("%(field)s must be one of: %(allowed)s"), name, allowed=CHOICES)
     return {"type": "function", "function": {"name": chosen}}
