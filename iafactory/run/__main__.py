@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from supervisor import supervisord
 
 from iafactory.env import Env, env_file, read_env_file, read_environment
@@ -35,6 +36,8 @@ def main() -> int:
     for program in stop_leftovers(place.var, STOPPING_ORDER):
         print(f"Stopped the {program} that an earlier, killed run had left.", flush=True)
     port = env.integer("PORT", 8000)
+    if not 0 < port < 65536:
+        raise ImproperlyConfigured("PORT must be a number from 1 to 65535.")
     if free_port(port) != port:
         print(f"Port {port} is taken. Stop what listens there, or choose another: PORT=8001 make run")
         return 1
@@ -143,4 +146,7 @@ def stdout_that_opens() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ImproperlyConfigured as error:
+        sys.exit(f"{error} Correct it in the environment or in .env.local, and start again.")
