@@ -36,6 +36,8 @@ def chat_v2(request: HttpRequest) -> HttpResponseBase:
     if chat.stream:
         streamed = stream(origin, chat)
         response: HttpResponseBase = event_stream(chunks_v2(streamed), streamed)
+        if streamed.is_waiting:
+            response.headers["X-IAF-Waiting"] = "true"
         tell_limits(response, streamed.journey.ticket.limits)
         tell_what_was_ignored(response, chat.left_aside)
         return response

@@ -102,7 +102,10 @@ def test_another_route_may_still_answer(pro: Talker, standin: ProviderStandIn, t
 @pytest.mark.usefixtures("talkative")
 def test_the_account_of_v2_names_who_answered(pro: Talker, standin: ProviderStandIn) -> None:
     standin["openrouter"].faults = [streams(COMMENT, BROKEN, pace=0.02)]
-    account = events_of(pro.post(stream=True))[-2]
+    response = pro.post(stream=True)
+    assert response["X-IAF-Waiting"] == "true"
+    first, *_rest, account, _done = events_of(response)
+    assert first["iaf"]["provider"] == "groq"
     assert (account["provider"], account["fallback"], account["response"].strip()) == (
         "groq",
         True,
