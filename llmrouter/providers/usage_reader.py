@@ -33,10 +33,21 @@ def tokens(usage: Any, cap: int | None = None) -> Tokens | None:
     # Reasoning tokens are part of the completion's, and counted once; but xAI and Gemini leave them out there, and
     # count them only in the total. Some totals count the whole window: what exceeds the cap was not generated.
     unseen = total - input_ if cap is None else min(total - input_, cap)
-    inputs, outputs = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
-    # DeepSeek and Moonshot have names of their own for it.
-    cached = _first_count(inputs.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
-    written, reasoning = count(inputs.get("cache_write_tokens")) or 0, count(outputs.get("reasoning_tokens")) or 0
+    inputs = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
+    outputs = _details(usage, "completion_tokens_details") or _details(usage, "output_tokens_details")
+    # DeepSeek, Moonshot and what passes Anthropic's answers on have names of their own for it.
+    cached = _first_count(
+        inputs.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+        usage.get("cached_tokens"),
+        usage.get("cache_read_input_tokens"),
+    )
+    written = _first_count(
+        inputs.get("cache_write_tokens"),
+        inputs.get("cache_creation_input_tokens"),
+        usage.get("cache_creation_input_tokens"),
+    )
+    reasoning = count(outputs.get("reasoning_tokens")) or 0
     return Tokens(
         input=_with(cached + written, input_),
         output=max(output, unseen, _with(reasoning, output) if cap is None else min(_with(reasoning, output), cap)),

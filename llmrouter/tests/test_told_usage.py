@@ -39,6 +39,7 @@ def hold_of(pro: Talker, standin: ProviderStandIn) -> Decimal:
         {"prompt_tokens": "10.0", "completion_tokens": 20},
         {"prompt_tokens": None, "completion_tokens": 20, "total_tokens": 30},
         {"input_tokens": 10, "output_tokens": 20},
+        {"input_tokens": 10, "output_tokens": 20, "input_tokens_details": {}, "output_tokens_details": {}},
         {"prompt_tokens": 10, "completion_tokens": 20, "prompt_tokens_details": None},
     ],
 )
@@ -224,3 +225,16 @@ def test_a_part_that_is_larger_than_its_whole_was_counted_beside_it() -> None:
     cached = {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3000}}
     assert tokens(cached) == Tokens(input=3010, output=5, cached=3000)
     assert tokens({**cached, "prompt_tokens": 3000}) == Tokens(input=3000, output=5, cached=3000)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 4, "cache_creation_input_tokens": 3}},
+        {"input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}},
+        {"cache_read_input_tokens": 4, "cache_creation_input_tokens": 3},
+    ],
+)
+def test_the_caches_tokens_have_many_names(told: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 20, **told}
+    assert tokens(usage) == Tokens(input=10, output=20, cached=4, cache_written=3)
