@@ -7,7 +7,8 @@ from ..errors import Overloaded
 
 STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER = "stop", "length", "tool_calls", "content_filter"
 
-# Keys are in lower case, with `_` for every separator. A word that is not here is read as `stop`.
+# Keys are in lower case, with `_` for every separator. A word that is not here is read by its parts (`PARTS`), else as
+# `stop`.
 REASONS: dict[str, str] = {
     "stop": STOP,
     "end_turn": STOP,
@@ -86,6 +87,13 @@ FAILED = frozenset(
 )
 
 
+# What a word that no table has means by a part of it; the first that fits.
+PARTS: tuple[tuple[re.Pattern[str], str | None], ...] = (
+    (re.compile("error|fail|exception|overload|time_?out|abort|cancel|unavailable|rate_limit|malformed"), None),
+    (re.compile("filter|safety|policy|moderat|blocked|prohibit|sensitive|refus|toxic"), CONTENT_FILTER),
+    (re.compile("length|limit|max_|_max|token|window|truncat"), LENGTH),
+    (re.compile("tool|function"), TOOL_CALLS),
+)
 # In `maxTokens`, `max-tokens` and `max tokens`.
 WORD_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|[-\s]+")
 
@@ -101,9 +109,17 @@ def finish_reason(said: Any) -> str | None:
     if (known := REASONS.get(said)) is not None:
         return known
     word = WORD_BORDER.sub("_", said.strip()).lower().removeprefix("finish_reason_")
-    if word in FAILED:
+    if word in NOT_YET:
+        return None
+    meant = REASONS[word] if word in REASONS else None if word in FAILED else by_parts(word)
+    if meant is None:
         raise Overloaded("finished_in_error")
-    return None if word in NOT_YET else REASONS.get(word, STOP)
+    return meant
+
+
+def by_parts(word: str) -> str | None:
+    """What a word means that no table has; None for a failure."""
+    return next((meant for part, meant in PARTS if part.search(word)), STOP)
 
 
 def with_calls(reason: str | None, *, calls: bool) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import Overloaded, Unclear
+from ..errors import Empty, Overloaded, Unclear
 from ..types import BESIDE_A_CALL, SIGN_OF_LIFE, THOUGHTS, Message, Piece, Reply, Upstream
 from .base import after_words, read_stream, read_whole
 from .error_shapes import error_in, status_inside, unwrapped
@@ -184,13 +184,15 @@ def reply(text: bytes, answer_headers: Mapping[str, str], connection: Connection
     parsed, _ = parsed_object(text, answer_headers, connection, call)
     choice = _first(parsed.get("choices"))
     message, usage = message_in(choice), usage_in(parsed, choice)
+    counted = tokens(usage, call.max_tokens)
+    cost = billed(usage) if connection.provider.tells_cost else None
     if message is None:
-        raise Unclear("unreadable")
+        raise Unclear("unreadable") if counted is None and cost is None else Empty(counted, cost)
     return reply_of(
         message,
         choice.get("finish_reason"),
-        tokens(usage, call.max_tokens),
-        billed(usage) if connection.provider.tells_cost else None,
+        counted,
+        cost,
         logprobs=logprobs_in(choice.get("logprobs")),
     )
 
@@ -235,7 +237,10 @@ def message_in(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for name in ("message", "delta"):
         if isinstance(found := choice.get(name), dict):
             return found
-    return {"content": text} if isinstance(text := choice.get("text"), str) else None
+    if isinstance(text := choice.get("text"), str):
+        return {"content": text}
+    # Gemini leaves it out where a filter ended the answer.
+    return {} if choice.get("finish_reason") else None
 
 
 def as_events(body: bytes) -> bytes | None:

@@ -224,3 +224,22 @@ def test_an_error_before_any_word_costs_nothing(stream: bool, pro: Talker, stand
     first = rows()[0]
     assert (first.provider, first.estimated) == ("openrouter", False)
     assert first.cost_usd == 0
+
+
+@pytest.mark.parametrize("choices", [[], [{"index": 0, "finish_reason": "stop"}], None])
+def test_an_answer_without_a_message_costs_the_operator_what_it_told(
+    pro: Talker, standin: ProviderStandIn, choices: Any
+) -> None:
+    standin["openrouter"].faults = [answered({"choices": choices, "usage": USAGE})]
+    assert pro.complete().headers["X-IAF-Provider"] == "groq"
+    failed, _served = rows()
+    assert (failed.cost_usd, failed.charged_usd, failed.error_message) == (Decimal("0.000225"), Decimal(0), "empty")
+
+
+def test_a_filter_that_leaves_no_message_is_an_answer(pro: Talker, standin: ProviderStandIn) -> None:
+    """Gemini answers so."""
+    standin["openrouter"].faults = [answered({"choices": [{"finish_reason": "SAFETY"}], "usage": USAGE})]
+    response = pro.complete()
+    assert response.headers["X-IAF-Provider"] == "openrouter"
+    (choice,) = response.json()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (None, "content_filter")

@@ -131,3 +131,30 @@ def test_a_stream_that_does_not_end_behind_its_reason_is_whole(
     standin["openrouter"].faults = [streams(chunk({"content": "a"}), chunk({}, "stop"), *comments, pace=0.05)]
     found = added_up(events_of(pro.complete(stream=True)))
     assert (found["content"], found["reasons"], found["error"]) == ("a", ["stop"], None)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("MAX_TOKENS_EXCEEDED", "length"),
+        ("token_limit_reached", "length"),
+        ("contextWindowFull", "length"),
+        ("output_truncated", "length"),
+        ("safety_filter", "content_filter"),
+        ("moderation", "content_filter"),
+        ("PolicyViolation", "content_filter"),
+        ("tool_calling", "tool_calls"),
+        ("function_calling", "tool_calls"),
+        ("stop_string", "stop"),
+        ("eos_found", "stop"),
+        ("OTHER", "stop"),
+    ],
+)
+def test_a_word_that_no_table_has_is_read_by_its_parts(said: str, meant: str) -> None:
+    assert finish_reason(said) == meant
+
+
+@pytest.mark.parametrize("said", ["engine_error", "MODEL_FAILURE", "server_overloaded", "request_timed_out_error"])
+def test_a_failure_that_no_table_has_is_one(said: str) -> None:
+    with pytest.raises(Overloaded):
+        finish_reason(said)
