@@ -36,6 +36,10 @@ from usage import errors as usage
 logger = logging.getLogger(__name__)
 
 
+class UnusableText(BadRequest):
+    """The request holds a character that PostgreSQL cannot store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Error:
     """What a caller reads; the sentence may name the exception's attributes."""
@@ -140,6 +144,7 @@ ERRORS: dict[type[BaseException], Error] = {
     RequestDataTooBig: Error(400, "body_too_large", _("The request's body is too large.")),
     UnreadablePostError: Error(400, "invalid_request", _("The request's body ended before it was whole.")),
     SuspiciousOperation: Error(400, "invalid_request", _("This request is not for this server.")),
+    UnusableText: Error(400, "invalid_request", _("The request holds a character that is not allowed: NUL.")),
     BadRequest: UNREADABLE,
     MultiPartParserError: UNREADABLE,
     ValidationError: Error(400, "invalid_request", _("The request is not valid; see the details.")),

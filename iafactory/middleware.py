@@ -25,10 +25,12 @@ from usage.errors import NotNow
 from usage.standing import limits
 
 from . import logs, staff_login
-from .errors import answer
+from .errors import UnusableText, answer
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
+# Digits of a Content-Length.
+LONGEST_LENGTH = 20
 API = ("/api/v2/", "/v1/")
 # What a browser may ask for in a preflight: names of headers, and no more of them than fit into one of ours.
 HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4000}")
@@ -95,11 +97,31 @@ def bounded_bodies(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        # Python refuses to read an integer of thousands of digits.
+        if not length.isdecimal() or len(length) > LONGEST_LENGTH or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return answer(request, RequestDataTooBig())
         return get_response(request)
 
     return middleware
+
+
+def text_without_nul(get_response: GetResponse) -> GetResponse:
+    """Refuse NUL in the path, the query and the cookies. PostgreSQL stores no NUL: a query with one would end in a 500.
+    Forms and the API's serializers refuse it in bodies."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if holds_nul(request):
+            return answer(request, UnusableText())
+        return get_response(request)
+
+    return middleware
+
+
+def holds_nul(request: HttpRequest) -> bool:
+    query = request.META.get("QUERY_STRING", "")
+    # A cookie in quotes may hold any character as an octal escape: `"\\000"`.
+    cookies = any("\0" in value for value in request.COOKIES.values())
+    return "\0" in request.path_info or "%00" in query or "\0" in query or cookies
 
 
 def second_factor_first(get_response: GetResponse) -> GetResponse:

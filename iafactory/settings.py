@@ -216,6 +216,7 @@ MIDDLEWARE = [
     # Chat calls end here: what follows is for pages and for the rest of the API.
     "iafactory.direct.direct_calls",
     "iafactory.middleware.bounded_bodies",
+    "iafactory.middleware.text_without_nul",
     "iafactory.headers.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

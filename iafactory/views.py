@@ -5,10 +5,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_aware
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -123,6 +126,22 @@ class NewestFirst(CursorPagination):
     max_page_size = 200
     # By the index on (user_id, created_at); the id orders what one instant holds.
     ordering = ("-created_at", "-id")
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """The framework checks the cursor's offset, but not that its position is an instant."""
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None and not is_instant(str(cursor.position)):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
+
+
+def is_instant(text: str) -> bool:
+    """Whether PostgreSQL can compare a column of instants with it, also after a change of time zone."""
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return False
+    return found is not None and is_aware(found) and 1 < found.year < 9999
 
 
 class UsageView(ListAPIView[UsageLog]):

@@ -25,7 +25,7 @@ from .shown import page
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_up_page(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
-        return redirect(onward(request))
+        return HttpResponseRedirect(onward(request))
     form = SignUpForm(request.POST or None)
     if request.method != "POST":
         return door(request, form)
@@ -48,7 +48,7 @@ def sign_up_page(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in_page(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
-        return redirect(onward(request))
+        return HttpResponseRedirect(onward(request))
     form = SignInForm(request.POST or None)
     if request.method != "POST":
         return door(request, form)
@@ -72,7 +72,7 @@ def let_in(request: HttpRequest, user: User) -> HttpResponse:
     login(request, user)
     if user.is_staff:
         audit.record("login.password", by=user, subject=user, request=request)
-    response = redirect(onward(request))
+    response = HttpResponseRedirect(onward(request))
     remember_language(response, user.language)
     return response
 
