@@ -1,6 +1,7 @@
 """What can be bought: one rule for the buttons, the price list, the quote and the checkout. And going on to pay."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from billing.models import PaymentTransaction, Tier, UserTier
+from iafactory.demo import EMAIL, demo_account
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +63,13 @@ def test_a_button_is_there_for_what_can_be_bought_and_for_nothing_else(
         sold = caller.post(f"/payment/subscribe/{name}").status_code
         assert sold == (200 if name in offered else 400)
         assert caller.get(f"/payment/quote/{name}").status_code == sold
+
+
+def test_the_demo_account_can_try_to_buy(chargily: Any, settings: Any, tmp_path: Path) -> None:
+    settings.VAR_DIR = tmp_path
+    settings.DEVELOPMENT = True
+    demo_account()
+    assert buttons(User.objects.get(email=EMAIL)) == {"student", "pro"}
 
 
 def test_a_tier_without_a_price_has_no_button_even_if_it_is_marked_as_sold(charlie: User, chargily: Any) -> None:
