@@ -118,9 +118,13 @@ def _hand_to_staff(payment: PaymentTransaction, code: str) -> Result:
     changed = PaymentTransaction.objects.filter(pk=payment.pk, status__in=PaymentTransaction.OPEN_TO_MONEY).update(
         status=Kind.MISMATCH, failure_code=code, next_check_at=None
     )
-    payment.refresh_from_db()
     if not changed:
-        return Result.MISMATCH if payment.status == Kind.MISMATCH else Result.UNCHANGED
+        # A case already, for another reason maybe: staff and customer read the one that is true now. The condition
+        # keeps a colleague's refund, or money applied meanwhile, as it is.
+        still = PaymentTransaction.objects.filter(pk=payment.pk, status=Kind.MISMATCH).update(failure_code=code)
+        payment.refresh_from_db()
+        return Result.MISMATCH if still else Result.UNCHANGED
+    payment.refresh_from_db()
     # Money has arrived that is not what we asked for, or that has no use beside the tier held; a person decides
     # (admin: settle again, or refund).
     logger.error(

@@ -231,3 +231,37 @@ def test_days_used_up_are_not_taken_from_a_renewal(charlie: User, sara: User, bu
     travel(10 * 86_400)
     refunds.refund(first, by=sara, reason="x")
     assert standing(charlie) == near("student", 30)
+
+
+def test_a_refund_takes_back_time_that_was_converted_twice(charlie: User, sara: User, buy: Any) -> None:
+    first, dearer, last = buy(charlie, "student"), buy(charlie, "pro"), buy(charlie, "student")
+    assert standing(charlie) == near("student", 30 + 30 * 2590 / 1590 + 30)
+    refunds.refund(first, by=sara, reason="x")
+    assert standing(charlie) == near("student", 30 + 30 * 2590 / 1590)
+    refunds.refund(dearer, by=sara, reason="x")
+    assert standing(charlie) == near("student", 30)
+    refunds.refund(last, by=sara, reason="x")
+    assert standing(charlie)[0] == "free"
+
+
+def test_a_refund_in_the_middle_of_two_conversions_leaves_the_rest(
+    charlie: User, sara: User, buy: Any, travel: Any
+) -> None:
+    first, dearer, last = buy(charlie, "student"), buy(charlie, "pro"), buy(charlie, "student")
+    travel(40 * 86_400)
+    refunds.refund(last, by=sara, reason="x")
+    assert standing(charlie) == near("student", 30 * 2590 / 1590 + 30 - 10)
+    refunds.refund(first, by=sara, reason="x")
+    refunds.refund(dearer, by=sara, reason="x")
+    assert standing(charlie)[0] == "free"
+
+
+def test_settling_again_keeps_the_reason_that_is_true_now(charlie: User, begin: Any, webhooks: Any) -> None:
+    payment = begin(charlie)
+    webhooks.chargily.books.checkouts[payment.checkout_id]["amount"] = 60
+    webhooks.pay_and_tell(payment)
+    assert cases() == [("mismatch", "mismatch: amount")]
+    webhooks.chargily.books.checkouts[payment.checkout_id]["amount"] = payment.amount_dzd
+    hold(charlie, "pro", None)
+    assert settlement.settle(payment, by_staff=True) == Result.MISMATCH
+    assert cases() == [("mismatch", "undecided: holds pro")]
