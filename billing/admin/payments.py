@@ -46,6 +46,10 @@ RESULTS = {
     Result.WAITING: gettext_lazy("not paid yet"),
     Result.UNCHANGED: gettext_lazy("nothing to change"),
 }
+# What was paid is what we asked for; the tier held stands in its way.
+UNDECIDED_RESULT = gettext_lazy(
+    "paid as asked, but it would not improve the tier held now; refund it, or change that tier and settle again"
+)
 
 
 class RefundForm(forms.Form):
@@ -158,7 +162,8 @@ def settle_by_staff(page: Any, request: HttpRequest, payment: PaymentTransaction
         return
     audit.record("payment.settle", by=request.user, subject=payment, details={"result": result}, request=request)
     level = messages.ERROR if result == Result.MISMATCH else messages.INFO
-    page.message_user(request, f"{payment.pk}: {RESULTS[result]}", level)
+    said = UNDECIDED_RESULT if payment.is_undecided else RESULTS[result]
+    page.message_user(request, f"{payment.pk}: {said}", level)
 
 
 def refund_by_staff(page: Any, request: HttpRequest, payment: PaymentTransaction, reason: str) -> None:

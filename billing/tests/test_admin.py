@@ -1,6 +1,7 @@
 """Staff and payments: seen, filtered, settled again, refunded, exported; never edited."""
 
 import csv
+from html import unescape
 from io import StringIO
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 from django.utils.timezone import localtime
 
 from accounts.models import StaffAction, User
 from billing import subscriptions
 from billing.admin.export import cell
-from billing.models import Invoice, PaymentTransaction, WebhookEvent
+from billing.models import Invoice, PaymentTransaction, UserTier, WebhookEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -166,3 +168,20 @@ def test_a_cell_is_never_a_formula() -> None:
 def test_strangers_see_the_login(alice: User, client: Any) -> None:
     client.force_login(alice)
     assert client.get(PAYMENTS).status_code == 302
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "ar"])
+def test_settling_an_undecided_payment_says_what_stands_in_its_way(
+    language: str, sara: User, charlie: User, begin: Any, webhooks: Any
+) -> None:
+    payment = begin(charlie)
+    UserTier.objects.update_or_create(user=charlie, defaults={"tier_id": "pro", "expires_at": None})
+    webhooks.pay_and_tell(payment)
+    client = Client(headers={"Accept-Language": language})
+    client.force_login(sara)
+    form = {"action": "settle_again", "_selected_action": str(payment.pk)}
+    said = unescape(client.post(PAYMENTS, form, follow=True).content.decode())
+    words = {"en": "would not improve the tier", "fr": "n'améliorerait pas l'offre", "ar": "لا يحسّن الباقة"}
+    with translation.override(language):
+        assert translation.gettext("what was paid is not what we asked for") not in said
+    assert words[language] in said

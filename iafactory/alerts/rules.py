@@ -232,8 +232,8 @@ RULES: tuple[Rule, ...] = (
         measure=readings.payment_mismatches,
         asks_postgres=True,
         critical=Decimal(1),
-        message=_("Payments that do not match what was asked for: %(count)s."),
-        action=_("Compare each with Chargily's dashboard, then settle it again or refund it"),
+        message=_("Payments that wait for a decision: %(count)s."),
+        action=_("Open each in the admin: its reason says why it was not applied. Then settle it again or refund it"),
     ),
     Rule(
         name="payments_pending",

@@ -110,7 +110,7 @@ def test_payments_that_wait(alice: User) -> None:
     assert said("payments_pending") == [("warning", "Payments pending for over an hour: 1.")]
     assert said("payment_mismatches") == []
     paid(alice, status="mismatch", paid_at=None)
-    assert said("payment_mismatches") == [("critical", "Payments that do not match what was asked for: 1.")]
+    assert said("payment_mismatches") == [("critical", "Payments that wait for a decision: 1.")]
 
 
 def test_a_days_loss_is_shown_and_a_months_is_told(alice: User) -> None:
