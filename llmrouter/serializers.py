@@ -149,9 +149,16 @@ def whole(given: Mapping[str, Any], name: str, *, default: int) -> int:
     value = given.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if (found := as_integer(value)) is None or found < 1:
         raise InvalidChat(_("%(field)s must be a whole number from 1"), name)
-    return value
+    return found
+
+
+def as_integer(value: Any) -> int | None:
+    """A whole number, `100.0` too: JSON knows no other kind of number, and Lua, Go and PHP write it so."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def number(given: Mapping[str, Any], name: str, least: float, most: float, *, default: float) -> float:

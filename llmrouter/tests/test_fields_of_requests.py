@@ -239,6 +239,24 @@ def test_thoughts_are_left_out_by_the_older_name_too(pro: Talker, standin: Provi
     assert "reasoning" in pro.complete(include_reasoning=True).json()["choices"][0]["message"]
 
 
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "seed", "top_k"])
+def test_a_whole_number_may_be_written_with_a_point(pro: Talker, standin: ProviderStandIn, field: str) -> None:
+    assert repr(sent(pro, standin, **{field: 300.0}).get(field.replace("max_completion", "max"))) == "300"
+    for no_number in (300.5, True, "300"):
+        refused(pro.complete(**{field: no_number}), field)
+
+
+@pytest.mark.parametrize("field", ["seed", "top_k"])
+def test_a_number_that_no_encoder_writes_is_refused(pro: Talker, field: str) -> None:
+    refused(pro.complete(**{field: 1e300}), field)
+    assert pro.complete(max_tokens=1e300).status_code == 200
+
+
+def test_a_schema_that_is_none_is_refused(pro: Talker) -> None:
+    refused(pro.complete(response_format={"type": "json_object", "schema": [1]}), "response_format.schema")
+    refused(pro.complete(tools=[{"name": "weather", "input_schema": [1]}]), "tools[0].parameters")
+
+
 # Thinking
 
 EFFORTS: dict[str, tuple[dict[str, Any], str | None]] = {

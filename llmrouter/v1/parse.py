@@ -20,12 +20,13 @@ from ..offered import (
     plain_effort,
     refuse_what_is_not_sold,
 )
-from ..serializers import flag, layout, number, parse_object, refuse_many, text, weight, whole
+from ..serializers import as_integer, flag, layout, number, parse_object, refuse_many, text, weight, whole
 from ..types import Chat
 from .history import image_urls, messages_of, weight_of_thoughts, without_thoughts
 from .tools import drop_nulls, modern, settle_choice, tool_choice, tools
 
 MOST_STOPS = 16
+MOST_BITS = 63
 # The last is that of OpenAI's Responses.
 CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 LONGEST_USER = 64
@@ -92,8 +93,10 @@ def stops(given: Mapping[str, Any], name: str) -> Any:
 def response_format(given: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = given[name]
     kind = value.get("type") if isinstance(value, dict) else None
-    if kind == "json_object" and isinstance(value.get("schema"), dict):
+    if kind == "json_object" and value.get("schema"):
         # Together, Fireworks and llama.cpp have the schema here.
+        if not isinstance(value["schema"], dict):
+            raise InvalidChat(_("%(field)s must be an object"), f"{name}.schema")
         drop_nulls(value["schema"])
         return {"type": "json_schema", "json_schema": {"name": "response", "schema": value["schema"]}}
     if kind in ("text", "json_object"):
@@ -111,8 +114,9 @@ def between(least: float, most: float) -> Callable[[Mapping[str, Any], str], flo
 
 
 def integer(given: Mapping[str, Any], name: str) -> int:
-    value = given[name]
-    if isinstance(value, bool) or not isinstance(value, int):
+    value = as_integer(given[name])
+    # No encoder of ours writes more than 64 bits.
+    if value is None or value.bit_length() > MOST_BITS:
         raise InvalidChat(_("%(field)s must be a whole number"), name)
     return value
 

@@ -36,7 +36,7 @@ def tool(entry: Any, where: str) -> dict[str, Any]:
 def tool_of(function: Any, where: str) -> dict[str, Any]:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise InvalidChat(_("%(field)s must be text"), f"{where}.name")
-    if isinstance(schema := function.get("input_schema"), dict) and not function.get("parameters"):
+    if (schema := function.get("input_schema")) and not function.get("parameters"):
         # Anthropic's form of a tool, which Cursor sends to any address.
         function = {**function, "parameters": schema}
     if not isinstance(function.get("parameters") or {}, dict):
