@@ -4,6 +4,7 @@ Prints a table and writes `var/mutants.md`. Exit status 1 when fewer than 95 % a
 """
 
 import argparse
+import signal
 import sys
 import tomllib
 from collections import Counter
@@ -38,6 +39,8 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="parts of module names, or `lua`; everything when none is given")
     parser.add_argument("--lanes", type=int, default=2, help="how many mutants are tried at once")
     arguments = parser.parse_args()
+    # Leave by an exception, so that the servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chosen = [m for m in MODULES if not arguments.only or any(part in m for part in arguments.only)]
     lanes = [Lane(BASE / "var" / "mutants" / str(number)) for number in range(arguments.lanes)]
     mutants = in_lanes(lanes, chosen)
