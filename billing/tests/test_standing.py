@@ -121,7 +121,7 @@ def test_page_and_mail_of_a_case_do_not_say_that_another_amount_was_paid(
     letter = Letter.objects.get()
     client = Client(headers={"Accept-Language": language})
     page = client.get("/payment/success", {"checkout_id": payment.checkout_id}).content.decode()
-    words = {"en": "your tier stays as it is", "fr": "votre offre reste donc telle quelle", "ar": "تبقى باقتك كما هي"}
+    words = {"en": "your tier stays as it is", "fr": "votre formule reste donc telle quelle", "ar": "تبقى باقتك كما هي"}
     assert words[language] in page
     assert words[language] in letters.message_of(letter).body
 
