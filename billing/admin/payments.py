@@ -162,7 +162,8 @@ def settle_by_staff(page: Any, request: HttpRequest, payment: PaymentTransaction
         return
     audit.record("payment.settle", by=request.user, subject=payment, details={"result": result}, request=request)
     level = messages.ERROR if result == Result.MISMATCH else messages.INFO
-    said = UNDECIDED_RESULT if payment.is_undecided else RESULTS[result]
+    undecided = result == Result.MISMATCH and payment.is_undecided
+    said = UNDECIDED_RESULT if undecided else RESULTS[result]
     page.message_user(request, f"{payment.pk}: {said}", level)
 
 

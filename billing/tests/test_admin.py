@@ -185,3 +185,17 @@ def test_settling_an_undecided_payment_says_what_stands_in_its_way(
     with translation.override(language):
         assert translation.gettext("what was paid is not what we asked for") not in said
     assert words[language] in said
+
+
+def test_an_undecided_payment_that_chargily_no_longer_knows_is_not_said_to_be_paid(
+    sara: User, charlie: User, begin: Any, webhooks: Any
+) -> None:
+    payment = begin(charlie)
+    UserTier.objects.update_or_create(user=charlie, defaults={"tier_id": "pro", "expires_at": None})
+    webhooks.pay_and_tell(payment)
+    webhooks.chargily.books.checkouts.clear()
+    client = Client(headers={"Accept-Language": "en"})
+    client.force_login(sara)
+    form = {"action": "settle_again", "_selected_action": str(payment.pk)}
+    said = unescape(client.post(PAYMENTS, form, follow=True).content.decode())
+    assert "would not improve the tier" not in said
