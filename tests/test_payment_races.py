@@ -135,12 +135,12 @@ def test_many_payments_at_once(shop: Product, chargily: ChargilyStandIn) -> None
 
 
 def assert_both_are_granted(user: User) -> None:
-    """Thirty days of the one that was applied last, and thirty of the other, by price."""
-    first, last = PaymentTransaction.objects.filter(user=user).order_by("paid_at")
-    assert (first.status, last.status) == ("paid", "paid")
-    converted = timedelta(days=30) * first.amount_dzd / last.amount_dzd
+    """Whichever was applied first: thirty days of the dearer tier, and of it what the other one paid for."""
+    cheap, dear = PaymentTransaction.objects.filter(user=user).order_by("amount_dzd")
+    assert (cheap.status, dear.status) == ("paid", "paid")
+    converted = timedelta(days=30) * cheap.amount_dzd / dear.amount_dzd
     held = UserTier.objects.get(user=user)
-    assert held.tier_id == last.tier_id
+    assert held.tier_id == dear.tier_id
     assert held.expires_at is not None
     assert abs(held.expires_at - timezone.now() - timedelta(days=30) - converted) < timedelta(minutes=5)
 
