@@ -16,6 +16,9 @@ SCRIPTS = Path("usage/scripts")
 # The quick ones first: most faults end there.
 TESTS = (
     "usage/tests/test_admission.py",
+    "usage/tests/test_room.py",
+    "usage/tests/test_ends_once.py",
+    "usage/tests/test_two_amounts.py",
     "usage/tests/test_attempts.py",
     "usage/tests/test_ledger.py",
     "usage/tests/test_midnight.py",
