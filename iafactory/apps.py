@@ -7,7 +7,10 @@ class IaFactoryConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from . import checks, openapi  # noqa: F401 (both register themselves)
+        # Here and not in the package: a web worker imports the package before gevent has patched the standard library,
+        # and gevent, which looks at every object, would make Celery load the settings, and psycopg with them. psycopg
+        # decides at its import how to wait: unpatched, each question to PostgreSQL would stop the whole worker.
+        from . import celery, checks, openapi  # noqa: F401 (they register themselves)
 
 
 class AdminConfig(admin_apps.AdminConfig):
